@@ -1,0 +1,50 @@
+// Package ingest brings records in: from files here, from JetStream, core NATS
+// and ClickHouse in the packages below it. Turning records into events is
+// package decode's.
+package ingest
+
+import (
+	"context"
+)
+
+// Record is what one read gave: a NATS message, or a run of whole lines of a
+// file. Package decode finds the events in it.
+type Record struct {
+	Data     []byte              // not changed by anyone after it was handed over
+	Subject  string              // NATS subject, "" from files
+	Headers  map[string][]string // NATS headers, nil from files
+	Observed int64               // arrival, nanoseconds since the epoch; files: 0
+	Seq      uint64              // stream sequence, or number of the first line (1…)
+	Lines    bool                // Data is a piece of a line-based file
+}
+
+// Batch is a run of records of one partition in source order.
+type Batch struct {
+	Partition int // index of the source's partition, see Source
+	Records   []Record
+	// Pending is what the source still holds beyond this batch, 0 when the reader
+	// is caught up: only then may the wall clock move the watermark. -1: unknown.
+	Pending int64
+	// Done is called once, when everything in the batch has taken effect and is
+	// safe: sinks accepted and snapshot stored. nil: nothing to acknowledge.
+	Done func() error
+	// End: the partition is at its end (a file, a bounded replay); no batch of it
+	// follows.
+	End bool
+}
+
+// Partition is a part of a source that is ordered in itself.
+type Partition struct {
+	Name   string // "stream:LOGS", "file:/var/log/app.log", "subject:$SYS.>"
+	Replay bool   // what was not acknowledged comes again (files, JetStream)
+}
+
+// Source delivers batches of its partitions.
+type Source interface {
+	// Partitions are known before Run, in an order that does not change.
+	Partitions() []Partition
+	// Run hands batches to out, from one goroutine at a time, until ctx is done
+	// (then its error is context.Cause) or every partition has ended (nil). It
+	// blocks in out: that is the back-pressure.
+	Run(ctx context.Context, out func(Batch) error) error
+}
