@@ -1,0 +1,76 @@
+package natstest
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Cluster starts n servers with JetStream that form one cluster, and waits for
+// its meta leader.
+func Cluster(t testing.TB, n int, opts ...Option) []*Server {
+	t.Helper()
+	routes, ports := routes(t, n)
+	servers := make([]*Server, n)
+	for i := range servers {
+		o := &server.Options{}
+		for _, opt := range append([]Option{JetStream()}, opts...) {
+			opt(t, o)
+		}
+		o.ServerName = "n" + strconv.Itoa(i+1)
+		o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
+		o.NoSigs, o.NoLog = true, true
+		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "C", "127.0.0.1", ports[i]
+		o.Routes = routes
+		servers[i] = &Server{t: t, opts: o}
+		t.Cleanup(servers[i].Stop)
+		servers[i].boot()
+	}
+	for _, s := range servers {
+		if !s.ReadyForConnections(20 * time.Second) {
+			t.Fatal("a nats-server of the cluster is not ready after 20 s")
+		}
+	}
+	WaitLeader(t, servers)
+	return servers
+}
+
+// WaitLeader waits until the running servers know a JetStream meta leader and
+// every one of them is current.
+func WaitLeader(t testing.TB, servers []*Server) {
+	t.Helper()
+	Eventually(t, "JetStream meta leader", func() bool {
+		var leader bool
+		for _, s := range servers {
+			if !s.Running() {
+				continue
+			}
+			if !s.JetStreamIsCurrent() {
+				return false
+			}
+			leader = leader || s.JetStreamIsLeader()
+		}
+		return leader
+	})
+}
+
+// routes reserves a free port for each server's route listener: all of them
+// must be named in every configuration before the first one starts.
+func routes(t testing.TB, n int) ([]*url.URL, []int) {
+	t.Helper()
+	urls, ports := make([]*url.URL, n), make([]int, n)
+	for i := range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+		urls[i] = &url.URL{Scheme: "nats-route", Host: l.Addr().String()}
+	}
+	return urls, ports
+}
