@@ -81,9 +81,11 @@ type machine interface {
 	decode(d *decoder)
 }
 
-// makers make the empty machine of a rule for a new key, by kind. Threshold
-// windows that are only counted have a flat form of their own (counter.go).
-var makers = [...]func(*rules.Rule) machine{
+// makers prepare a rule, once per load, by kind: what they return makes the empty
+// machine of a new key. So what depends on the rule alone is worked out once and
+// shared. Threshold windows that are only counted have a flat form of their own
+// (counter.go).
+var makers = [...]func(*rules.Rule) func() machine{
 	rules.SequenceKind: nil,
 }
 
