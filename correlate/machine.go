@@ -22,7 +22,8 @@ const never = math.MaxInt64
 // timer. Calls of different keys share nothing. Events outside the rule's
 // `active` schedule do not come. Every event with a Match for the rule and key
 // comes, Selected or not (an `until`, a step's neighbour under strict
-// contiguity); a key that has no machine gets one only at a Selected event.
+// contiguity); a key that has no machine gets one only at an event that is
+// Selected or has a part.
 //
 // # Time
 //
@@ -31,7 +32,9 @@ const never = math.MaxInt64
 // timer is called with c.now equal to it, and must leave next later than c.now.
 // A window or `within` of length W is closed, so an event of time s is still in
 // it at s+W: its timer is s+W, and timer at c.now removes what has s+W <= c.now.
-// On an event at c.now what has s+W < c.now is gone already.
+// On an event at c.now what has s+W < c.now is gone already. The core may ask for
+// aggs at an instant that is not the machine's own (an incident resolves, a
+// pending one opens): c.expired says which of the two applies, see call.leaves.
 //
 // # Signals
 //
@@ -119,6 +122,9 @@ type firing struct {
 type call struct {
 	rule *rules.Rule
 	now  int64
+	// expired: what leaves a window at c.now has left. True from the moment timer
+	// is called, false at events (and when `for` has passed: that comes first).
+	expired bool
 	// env is for the machine's own evaluations: Key is set, Event is the current
 	// event (the key's last one in a timer, maybe nil). Set Aggs and Steps before
 	// evaluating what may read them; the core overwrites them for its own.
@@ -160,6 +166,19 @@ func (c *call) fire(f firing) { c.core.fire(c, f) }
 // hold signals that a lasting condition is true at c.now and stays so until
 // release.
 func (c *call) hold() { c.core.hold(c) }
+
+// leaves reports whether something of time s has left a closed span of length w
+// at c.now.
+func (c *call) leaves(s, w int64) bool {
+	if c.expired {
+		return s+w <= c.now
+	}
+	return s+w < c.now
+}
+
+// end signals that an episode is over at c.now, whatever keep_firing_for says,
+// and why ("forgotten"). Without an episode it does nothing.
+func (c *call) end(cause string) { c.core.end(c, cause) }
 
 // release signals that a lasting condition is false, having been true until last.
 // Without a hold before it does nothing.
