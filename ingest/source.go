@@ -16,6 +16,7 @@ type Record struct {
 	Observed int64               // arrival, nanoseconds since the epoch; files: 0
 	Seq      uint64              // stream sequence, or number of the first line (1…)
 	Lines    bool                // Data is a piece of a line-based file
+	Header   []byte              // first line of that file, if it names columns and Data is a later piece
 }
 
 // Batch is a run of records of one partition in source order.
@@ -47,4 +48,21 @@ type Source interface {
 	// (then its error is context.Cause) or every partition has ended (nil). It
 	// blocks in out: that is the back-pressure.
 	Run(ctx context.Context, out func(Batch) error) error
+}
+
+// Puller is a source whose partitions are read when asked for, so that a reader
+// can merge many of them in event time with bounded memory, always asking for
+// the one that is furthest behind.
+//
+// One partition is asked by one goroutine at a time; different ones may be asked
+// at once. An error other than io.EOF ends the partition: what was read of it
+// came before.
+type Puller interface {
+	Partitions() []Partition
+	// Head returns the beginning of a partition, as Next will return it first or
+	// shorter, and moves nothing. io.EOF: the partition is empty.
+	Head(ctx context.Context, partition int) (Batch, error)
+	// Next returns the next batch. The last one has End set, perhaps without
+	// records; after it comes io.EOF.
+	Next(ctx context.Context, partition int) (Batch, error)
 }
