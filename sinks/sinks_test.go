@@ -442,7 +442,7 @@ func TestDeadLetters(t *testing.T) {
 	if string(got[0].Record()) != "line <&>\nwith \x1b[31m" || !bytes.Equal(got[1].Record(), []byte{0xff, 0, '\n'}) {
 		t.Errorf("records: %q, %q", got[0].Record(), got[1].Record())
 	}
-	if diff := cmp.Diff([]string{`dead letter in line 1: invalid character '\\n' in string literal`}, errs); diff != "" {
+	if diff := cmp.Diff([]string{`dead letter in line 1: invalid character '\n' in string literal`}, errs); diff != "" {
 		t.Error(diff)
 	}
 }
