@@ -17,13 +17,10 @@ type Record struct {
 	Seq      uint64              // stream sequence, or number of the first line (1…)
 	Lines    bool                // Data is a piece of a line-based file
 
-	// Head is the first line of the file that Data is a piece of: formats with a
-	// header line (CSV) name their columns there. nil: not known.
-	Head []byte
 	// Reference is the instant that dates without a year are reckoned from where
 	// Observed is 0, mostly the file's modification time. 0: none.
 	Reference int64
-	Header   []byte              // first line of that file, if it names columns and Data is a later piece
+	Header    []byte // first line of that file, if it names columns and Data is a later piece
 }
 
 // Batch is a run of records of one partition in source order.
