@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -180,31 +181,33 @@ func TestFilesReportDamageAndGoOn(t *testing.T) {
 	}
 }
 
-func TestFilesStopAtABomb(t *testing.T) {
-	if testing.Short() {
-		t.Skip("expands 1 GiB")
+func TestFilesRefuseAWindowNoLogNeeds(t *testing.T) {
+	const window = (28 - 10) << 3 // 256 MiB, as RFC 8878 writes it
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, window, 0x01, 0x00, 0x00}
+	f := newFiles(t, FileOptions{}, write(t, filepath.Join(t.TempDir(), "a.zst"), frame))
+	if got := readAll(t, f, 0); len(got) != 0 {
+		t.Errorf("got %d bytes", len(got))
 	}
-	var packed bytes.Buffer
-	w, err := zstd.NewWriter(&packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	zeros := make([]byte, 8<<20)
-	for range bombSize/len(zeros) + 2 {
-		if _, err := w.Write(zeros); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	f := newFiles(t, FileOptions{}, write(t, filepath.Join(t.TempDir(), "bomb.zst"), packed.Bytes()))
-	if got := len(readAll(t, f, 0)); got != maxPiece {
-		t.Errorf("got %d bytes, want the first %d of the line", got, maxPiece)
-	}
-	errs := f.Problems()
-	if len(errs) != 2 || !strings.Contains(errs[1].Error(), "this is no log") {
+	if errs := f.Problems(); len(errs) != 1 || !errors.Is(errs[0], zstd.ErrWindowSizeExceeded) {
 		t.Errorf("problems: %v", errs)
+	}
+}
+
+func TestGuardStopsAtABomb(t *testing.T) {
+	var in atomic.Int64
+	in.Store(1000)
+	g := &guard{r: bytes.NewReader(make([]byte, 100)), in: &in, out: bombSize - 50}
+	buf := make([]byte, 60)
+	if n, err := g.Read(buf); n != 60 || err != nil {
+		t.Fatalf("got %d, %v before the limit", n, err)
+	}
+	_, err := g.Read(buf)
+	if err == nil || !strings.Contains(err.Error(), "this is no log") {
+		t.Errorf("got %v beyond the limit", err)
+	}
+	in.Store(bombSize / bombRatio)
+	if n, err := g.Read(buf); n != 40 || err != nil {
+		t.Errorf("got %d, %v for a stream of a usual ratio", n, err)
 	}
 }
 
