@@ -134,8 +134,16 @@ type call struct {
 	// errors counts evaluations that failed: hand it what Expr.Bool reports.
 	errors *uint64
 
-	core *ruleState
+	core signals
 	key  uint32 // of core.keys
+}
+
+// signals is what a machine may tell: the core, or a test.
+type signals interface {
+	fire(c *call, f firing)
+	hold(c *call)
+	release(c *call, last int64)
+	end(c *call, cause string)
 }
 
 // tally counts Selected events of a key for as long as it has state, so that
