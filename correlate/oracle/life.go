@@ -1,0 +1,350 @@
+package oracle
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+
+	"corral/correlate"
+	"corral/rules"
+)
+
+const (
+	flapOpens  = 4
+	flapWindow = int64(time.Hour)
+	flapHold   = int64(30 * time.Minute)
+	memory     = int64(30 * 24 * time.Hour) // of earlier episodes
+)
+
+// life is the incident of a key: none, pending, open, and none again.
+type life struct {
+	holds    bool  // the condition, now
+	lastTrue int64 // while !holds: the last instant at which it did
+
+	pending   *verdict // holds since pending.at, shorter than `for`
+	swallowed *verdict // fired while suppressed and holds still
+	suppress  int64    // no new incident up to and at this instant
+	quiet     bool     // there was a suppress time at all
+
+	open    *incident
+	anchor  int64 // of the last incident, for incident_id
+	had     bool  // there was one
+	ended   int64
+	lastID  string
+	opens   []int64 // opened_at of every episode
+	flapped bool    // the last episode was flapping
+
+	out []*rev
+}
+
+// verdict is what a kind finds at one instant.
+type verdict struct {
+	at      int64
+	holds   bool
+	instant bool  // holds at this instant only
+	enters  bool  // an event is what is being judged, not a timer
+	first   int64 // time of the earliest event that belongs to it
+	cause   string
+	env     *rules.Env
+}
+
+// incident is an open one.
+type incident struct {
+	id, rotatedFrom, previousID string
+	started, opened, changed    int64
+	counts                      int // entries of key.done from here on may count
+	severity                    rules.Severity
+	now                         rules.Severity
+	firings, relapses, revs     int
+	flapping, flapStart         bool
+	keep                        int64
+}
+
+// rev is a transition before it is settled who hears of it.
+type rev struct {
+	correlate.Transition
+	rule      *rules.Rule
+	severity  bool // severity went up
+	rotated   bool // opened by rotation
+	flapStart bool
+}
+
+// judge takes in what the kind found.
+func (k *key) judge(v verdict) {
+	rises := v.holds && !k.holds
+	if k.holds && !v.holds {
+		k.falls(v.at)
+	}
+	k.holds = v.holds
+	if !v.holds {
+		return
+	}
+	fires := rises || k.rule.Refire == rules.Level && v.enters
+	switch {
+	case k.open != nil:
+		k.goesOn(v, rises, fires && k.rule.Refire != rules.Edge)
+	case rises && k.rule.For > 0:
+		k.pending = &v
+	case k.pending == nil && fires:
+		k.fire(v)
+	}
+	if v.instant && k.holds {
+		k.falls(v.at)
+	}
+}
+
+func (k *key) falls(t int64) {
+	k.holds, k.lastTrue = false, t
+	k.pending, k.swallowed = nil, nil
+}
+
+// goesOn is a condition that holds while the incident is open.
+func (k *key) goesOn(v verdict, rises, fires bool) {
+	in := k.open
+	if rises {
+		in.relapses++
+	}
+	if fires {
+		in.firings++
+	}
+	in.now = k.ladder(v.env, in.now)
+	switch {
+	case in.now > in.severity:
+		in.severity = in.now
+		k.emit("open", "severity", v.at).severity = true
+	case fires:
+		k.emit("open", "firing", v.at)
+	}
+	if fires && k.rule.Refire == rules.Reset {
+		k.reset(v.at)
+	}
+}
+
+// fire opens an incident, unless that is suppressed.
+func (k *key) fire(v verdict) {
+	if k.suppressed(v.at) {
+		if k.swallowed == nil {
+			k.swallowed = &v
+		}
+	} else {
+		k.begin(v)
+	}
+	if k.rule.Refire == rules.Reset {
+		k.reset(v.at)
+	}
+}
+
+// suppressed: up to and at the instant, but a timer at it comes after it.
+func (k *key) suppressed(t int64) bool {
+	return k.quiet && t <= k.suppress && k.ticks < k.suppress
+}
+
+func (k *key) reset(t int64) {
+	k.from = len(k.done)
+	k.kind.reset()
+	if k.holds {
+		k.falls(t)
+	}
+}
+
+func (k *key) begin(v verdict) {
+	in := &incident{started: v.first, opened: v.at, firings: 1, keep: int64(k.rule.KeepFiringFor)}
+	in.severity = k.ladder(v.env, rules.Warning)
+	in.now = in.severity
+	k.opens = append(k.opens, v.at)
+	var recent int
+	for _, t := range k.opens {
+		if t >= v.at-flapWindow {
+			recent++
+		}
+	}
+	in.flapping = recent >= flapOpens
+	in.flapStart = in.flapping && !k.flapped
+	k.flapped = in.flapping
+	if in.flapping {
+		in.keep = max(in.keep, flapHold)
+	}
+	k.name(in, v.first)
+	if k.had && v.at-k.ended <= memory {
+		in.previousID = k.lastID
+	}
+	k.open, k.swallowed = in, nil
+	cause := v.cause
+	if cause == "" {
+		cause = "condition"
+	}
+	k.emit("open", cause, v.at).flapStart = in.flapStart
+}
+
+// name gives the incident its id: never one that an earlier episode had.
+func (k *key) name(in *incident, anchor int64) {
+	if k.had && anchor <= k.anchor {
+		anchor = in.opened
+	}
+	if k.had && anchor <= k.anchor {
+		anchor = k.anchor + 1
+	}
+	k.anchor = anchor
+	in.id = fingerprint(k.rule, k.values)[:12] + "-" + crockford(anchor)
+	k.lastID, k.had = in.id, true
+}
+
+func (k *key) resolve(t int64, cause string) {
+	k.emit("resolved", cause, t)
+	k.open, k.ended = nil, t
+	if s := int64(k.rule.Suppress); s > 0 {
+		k.quiet, k.suppress = true, t+s
+	}
+}
+
+// grow says that an open incident is still growing.
+func (k *key) grow(t int64) {
+	if k.rule.Kind != rules.AbsenceKind && t-k.open.changed >= int64(k.rule.UpdateEvery) {
+		k.emit("open", "growth", t)
+	}
+}
+
+// due are the instants at which the incident changes by itself.
+func (k *key) due() []int64 {
+	var due []int64
+	if k.pending != nil {
+		due = append(due, k.pending.at+int64(k.rule.For))
+	}
+	if k.swallowed != nil {
+		due = append(due, k.suppress)
+	}
+	if k.open != nil && !k.holds {
+		due = append(due, k.lastTrue+k.open.keep)
+	}
+	if k.open != nil && k.rule.ResolveMax > 0 {
+		due = append(due, k.open.opened+int64(k.rule.ResolveMax))
+	}
+	return due
+}
+
+func (k *key) openDue(t int64) {
+	if p := k.pending; p != nil && t == p.at+int64(k.rule.For) {
+		k.pending = nil
+		k.fire(k.since(p, t))
+	}
+	if s := k.swallowed; s != nil && t == k.suppress {
+		k.begin(k.since(s, t))
+	}
+}
+
+// since is a verdict of old that holds still at t: what began then, seen as it is now.
+func (k *key) since(old *verdict, t int64) verdict {
+	v := *old
+	v.at, v.enters, v.env = t, false, k.kind.view(k, t)
+	return v
+}
+
+func (k *key) resolveDue(t int64) {
+	if k.open != nil && !k.holds && k.lastTrue+k.open.keep <= t {
+		k.resolve(t, "quiet")
+	}
+}
+
+// rotateDue ends an incident that is too old and goes on with a new one.
+func (k *key) rotateDue(t int64) {
+	if k.open == nil || k.rule.ResolveMax == 0 || t < k.open.opened+int64(k.rule.ResolveMax) {
+		return
+	}
+	old := k.open
+	k.emit("resolved", "rotated", t)
+	in := *old
+	in.started, in.opened, in.counts = t, t, len(k.done)
+	in.firings, in.relapses, in.revs = 1, 0, 0
+	in.rotatedFrom, in.previousID = old.id, old.id
+	k.open = &in
+	k.name(&in, t)
+	k.emit("open", "rotated", t).rotated = true
+}
+
+// ladder is the severity now: the first step that holds.
+func (k *key) ladder(env *rules.Env, otherwise rules.Severity) rules.Severity {
+	for _, step := range k.rule.Severity {
+		if step.When == nil {
+			return step.Is
+		}
+		if ok, _ := step.When.Bool(env); ok {
+			return step.Is
+		}
+	}
+	return otherwise
+}
+
+// emit appends the incident as it is at t.
+func (k *key) emit(state, cause string, t int64) *rev {
+	in := k.open
+	in.revs++
+	in.changed = t
+	r := &rev{rule: k.rule}
+	r.Transition = correlate.Transition{
+		IncidentID: in.id, Rev: in.revs, Fingerprint: fingerprint(k.rule, k.values),
+		State: state, Cause: cause,
+		Severity: in.severity.String(), SeverityNow: in.now.String(),
+		RuleID: k.rule.ID, Key: named(k.rule, k.values),
+		StartedAt: utc(in.started), OpenedAt: utc(in.opened), ChangedAt: utc(t),
+		LastEventAt: utc(in.started),
+		EventCount:  k.countSince(in),
+		Firings:     in.firings, Relapses: in.relapses,
+		PreviousID: in.previousID, RotatedFrom: in.rotatedFrom,
+		Flapping: in.flapping,
+	}
+	if e := k.last(); e != nil {
+		r.LastEventAt = utc(e.time())
+	}
+	if state == "resolved" {
+		at := utc(t)
+		r.ResolvedAt = &at
+	}
+	k.out = append(k.out, r)
+	return r
+}
+
+func (k *key) countSince(in *incident) int {
+	var n int
+	for _, e := range k.done[in.counts:] {
+		if e.selected() && e.time() >= in.started {
+			n++
+		}
+	}
+	return n
+}
+
+func utc(t int64) time.Time { return time.Unix(0, t).UTC() }
+
+func named(r *rules.Rule, values []string) map[string]string {
+	key := map[string]string{}
+	for i, name := range r.KeyNames {
+		key[name] = values[i]
+	}
+	return key
+}
+
+func fingerprint(r *rules.Rule, values []string) string {
+	var text []byte
+	write := func(s string) {
+		text = binary.BigEndian.AppendUint64(text, uint64(len(s)))
+		text = append(text, s...)
+	}
+	write(r.ID)
+	for i, name := range r.KeyNames {
+		write(name)
+		write(values[i])
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+func crockford(n int64) string {
+	const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	out := make([]byte, 13)
+	for i := 12; i >= 0; i-- {
+		out[i] = digits[n%32]
+		n /= 32
+	}
+	return string(out)
+}
