@@ -10,18 +10,23 @@ import (
 	"corral/correlate"
 )
 
-// A whole tour stays under 90 s: these are limits, not waits, but for warmUp and
-// afterglow.
-const (
-	warmUp    = 8 * time.Second  // nothing may fire: longer than any absence rule's deadline
-	detection = 25 * time.Second // from the fault to its incidents
-	recovery  = 15 * time.Second // from the end of a fault to health
-	afterglow = lateness + 1500*time.Millisecond
-)
+// pace is how long a checked tour waits for what. All but warmUp and afterglow
+// are limits.
+type pace struct {
+	warmUp    time.Duration // nothing may fire
+	detection time.Duration // from the fault to its incidents
+	recovery  time.Duration // from the end of a fault to health
+	afterglow time.Duration // …until what its last events cause has come
+}
+
+// steady keeps a whole tour under 90 s. Its warm-up is as long as the shortest
+// absence rule needs to cry wolf.
+var steady = pace{warmUp: 9 * time.Second, detection: 25 * time.Second, recovery: 15 * time.Second, afterglow: lateness + 1500*time.Millisecond}
 
 // outcome is what became of one fault.
 type outcome struct {
 	fault    *Fault
+	limit    time.Duration           // for the detection
 	detected []*correlate.Transition // by Fault.Expect; nil: missing
 	after    []time.Duration         // from injection to the transition's arrival
 	wrong    []string
@@ -29,8 +34,8 @@ type outcome struct {
 
 // once injects every fault in turn and checks what corral makes of it.
 func (t *tour) once(ctx context.Context, faults []*Fault) error {
-	t.out.say("warming up for %s: nothing may fire", warmUp)
-	if !pause(ctx, warmUp) {
+	t.out.say("warming up for %s: nothing may fire", t.pace.warmUp)
+	if !pause(ctx, t.pace.warmUp) {
 		return context.Cause(ctx)
 	}
 	wrong := unexpected(t.rec.since(0), nil)
@@ -60,7 +65,7 @@ func (t *tour) check(ctx context.Context, f *Fault) (*outcome, error) {
 	if err := f.Start(ctx); err != nil {
 		return nil, err
 	}
-	o := &outcome{fault: f}
+	o := &outcome{fault: f, limit: t.pace.detection}
 	o.await(ctx, t.rec, mark, start)
 	f.Stop()
 	t.out.stop(f)
@@ -74,7 +79,7 @@ func (t *tour) check(ctx context.Context, f *Fault) (*outcome, error) {
 
 // await waits until every expected incident opened.
 func (o *outcome) await(ctx context.Context, rec *recorder, mark int, start time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, detection)
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
 	o.detected = make([]*correlate.Transition, len(o.fault.Expect))
 	o.after = make([]time.Duration, len(o.fault.Expect))
@@ -97,14 +102,14 @@ func (o *outcome) await(ctx context.Context, rec *recorder, mark int, start time
 // recover waits for health: orders are accepted again, what resolves at once has
 // resolved, and what the fault's last events cause has come.
 func (t *tour) recover(ctx context.Context, f *Fault, mark int) {
-	limit, cancel := context.WithTimeout(ctx, recovery)
+	limit, cancel := context.WithTimeout(ctx, t.pace.recovery)
 	defer cancel()
 	for t.sys.load.lastOK.Load() < 20 && pause(limit, 50*time.Millisecond) {
 	}
 	t.rec.wait(limit, mark, func(ts []*correlate.Transition) bool {
 		return !slices.ContainsFunc(f.Expect, func(e Expectation) bool { return e.Resolves && !e.resolved(ts) })
 	})
-	pause(ctx, afterglow)
+	pause(ctx, t.pace.afterglow)
 }
 
 // judge compares what fired with what was to fire.
@@ -112,7 +117,7 @@ func (o *outcome) judge(ts []*correlate.Transition, start time.Time) {
 	for i, e := range o.fault.Expect {
 		tr := o.detected[i]
 		if tr == nil {
-			o.fail("%s did not open within %s", e, detection)
+			o.fail("%s did not open within %s", e, o.limit)
 			continue
 		}
 		if tr.OpenedAt.Before(start) {

@@ -46,7 +46,7 @@ func TestJudge(t *testing.T) {
 		"something else":              {[]*correlate.Transition{root, ended(root), at("other", "", 3)}, []string{"worker: other fired too: it is other"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := &outcome{fault: fault, detected: make([]*correlate.Transition, 1), after: make([]time.Duration, 1)}
+			o := &outcome{fault: fault, limit: 25 * time.Second, detected: make([]*correlate.Transition, 1), after: make([]time.Duration, 1)}
 			o.detected[0] = fault.Expect[0].find(opened(c.ts))
 			o.judge(c.ts, injected)
 			if got, want := strings.Join(o.wrong, "\n"), strings.Join(c.want, "\n"); got != want {

@@ -41,16 +41,17 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return err
 	}
-	t := &tour{sys: sys, rec: newRecorder(), out: &story{w: o.Out}}
+	t := &tour{sys: sys, rec: newRecorder(), out: &story{w: o.Out}, pace: steady}
 	err = t.run(ctx, o)
 	return errors.Join(err, sys.Close())
 }
 
 // tour is one run of the demo.
 type tour struct {
-	sys *System
-	rec *recorder
-	out *story
+	sys  *System
+	rec  *recorder
+	out  *story
+	pace pace
 }
 
 func (t *tour) run(ctx context.Context, o RunOptions) error {
