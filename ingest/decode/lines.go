@@ -1,0 +1,342 @@
+package decode
+
+import (
+	"bytes"
+	"strings"
+)
+
+const (
+	maxLine    = 1 << 20   // longer lines of text are cut
+	maxJoined  = 256 << 10 // of a multi-line event
+	maxPieces  = 4096      // lines of a multi-line event
+	maxMessage = 8 << 20   // decompressed
+)
+
+// lines decodes a run of whole lines.
+func (d *Decoder) lines(data []byte) {
+	d.groups.reset()
+	env := envelope{}
+	if h := d.csvHeader(data); h != nil {
+		d.csvLines(data, h, &env)
+		return
+	}
+	for at := 0; at < len(data); {
+		end := bytes.IndexByte(data[at:], '\n')
+		if end < 0 {
+			end = len(data) - at
+		}
+		next := at + end + 1
+		if len(d.groups.list) == 0 {
+			d.m.arena.reset()
+		}
+		line := trimCR(data[at : at+end])
+		if len(line) > 0 && line[0] == '{' {
+			if n := d.objectLine(data, at, line, &env); n > 0 {
+				d.line += uint64(n)
+				at += lineOffset(data[at:], n)
+				d.sub = 0
+				continue
+			}
+		} else {
+			d.textLine(view(line), &env)
+		}
+		at = next
+		d.line++
+		d.sub = 0
+	}
+	last := d.line
+	d.flushAll()
+	d.line = last
+}
+
+// lineOffset returns where line n of data begins.
+func lineOffset(data []byte, n int) int {
+	at := 0
+	for ; n > 0; n-- {
+		i := bytes.IndexByte(data[at:], '\n')
+		if i < 0 {
+			return len(data)
+		}
+		at += i + 1
+	}
+	return at
+}
+
+func trimCR(b []byte) []byte {
+	if n := len(b); n > 0 && b[n-1] == '\r' {
+		return b[:n-1]
+	}
+	return b
+}
+
+// objectLine decodes the line at data[at:] that begins like a JSON object. It
+// returns how many lines the object has if more than one.
+func (d *Decoder) objectLine(data []byte, at int, line []byte, env *envelope) int {
+	d.start()
+	if d.js.whole(line) {
+		if d.dockerLine(env) {
+			return 0
+		}
+		d.flushAll()
+		d.scanned(view(line), view(line), env)
+		return 0
+	}
+	if n := spannedObject(data[at:]); n > 0 {
+		d.flushAll()
+		raw := view(bytes.TrimSpace(data[at : at+n]))
+		d.object(raw, env)
+		return bytes.Count(data[at:at+n], []byte{'\n'}) + 1
+	}
+	d.textLine(view(line), env)
+	return 0
+}
+
+// spannedObject returns the length of a JSON object that is written over several
+// lines and is alone on its last one; 0 if data does not start with one.
+func spannedObject(data []byte) int {
+	i := bytes.IndexByte(data, '\n')
+	if i < 0 || len(bytes.TrimRight(data[:i], " \r\t")) > 1 && !bytes.HasSuffix(bytes.TrimRight(data[:i], " \r\t"), []byte{','}) {
+		return 0
+	}
+	end := endObject(data[:min(len(data), maxLine)], 1, 1)
+	if end < 0 {
+		return 0
+	}
+	for end < len(data) && data[end] != '\n' {
+		if data[end] > ' ' {
+			return 0
+		}
+		end++
+	}
+	return end
+}
+
+// groups are texts that may go on in the next line, one for each stream of a
+// container log, else one.
+type groups struct {
+	list []*group
+	free []*group
+}
+
+// group is an event that is being put together of lines.
+type group struct {
+	stream string
+	env    envelope
+	line   uint64 // it begins in
+	n      int    // lines so far
+	text   string // of a single line, or of lines that follow each other in data
+	buf    []byte // of several lines that do not
+	rigid  bool   // begins in a way after which every line that does not is its
+	piece  bool   // its last line is only the first part of one
+}
+
+func (g *groups) reset() {
+	g.free = append(g.free, g.list...)
+	g.list = g.list[:0]
+}
+
+func (g *groups) find(stream string) *group {
+	for _, x := range g.list {
+		if x.stream == stream {
+			return x
+		}
+	}
+	return nil
+}
+
+func (g *groups) open(stream string, text string, line uint64, env *envelope) *group {
+	var x *group
+	if n := len(g.free); n > 0 {
+		x, g.free = g.free[n-1], g.free[:n-1]
+	} else {
+		x = new(group)
+	}
+	*x = group{stream: stream, env: *env, line: line, n: 1, text: text, buf: x.buf[:0]}
+	x.rigid = recognise(text) != fmtText || opensTrace(text)
+	g.list = append(g.list, x)
+	return x
+}
+
+func (g *groups) close(x *group) {
+	for i, y := range g.list {
+		if x == y {
+			g.list = append(g.list[:i], g.list[i+1:]...)
+			g.free = append(g.free, x)
+			return
+		}
+	}
+}
+
+// add appends a line.
+func (g *group) add(sep, line string) {
+	if len(g.buf) == 0 {
+		g.buf = append(g.buf, g.text...)
+	}
+	g.buf = append(append(g.buf, sep...), line...)
+	g.text = view(g.buf)
+	g.n++
+}
+
+// full reports whether the event is as long as one may get.
+func (g *group) full() bool { return len(g.text) > maxJoined || g.n > maxPieces }
+
+// textLine takes a line that is not a JSON object.
+func (d *Decoder) textLine(line string, env *envelope) {
+	if c, ok := criLine(line); ok {
+		d.criLine(c, env)
+		return
+	}
+	d.logical("", line, env)
+}
+
+// logical takes a whole line of a stream: it goes on the stream's event or begins
+// a new one.
+func (d *Decoder) logical(stream, line string, env *envelope) {
+	g := d.groups.find(stream)
+	if g != nil && !g.full() && goesOn(g.rigid, g.text, line) {
+		g.add("\n", line)
+		return
+	}
+	if g != nil {
+		d.flush(g)
+	}
+	if strings.TrimSpace(line) == "" {
+		return
+	}
+	d.groups.open(stream, line, d.line, env)
+}
+
+// goesOn reports whether line belongs to the event that began before it.
+func goesOn(rigid bool, text, line string) bool {
+	if line == "" {
+		return rigid
+	}
+	if looksContinued(line) {
+		return true
+	}
+	return rigid && !startsEvent(line)
+}
+
+// flush decodes a group's text.
+func (d *Decoder) flush(g *group) {
+	d.groups.close(g)
+	line, sub := d.line, d.sub
+	d.line, d.sub = g.line, 0
+	text := strings.TrimRight(g.text, "\r\n\t ")
+	if len(text) > maxLine {
+		text = clip(text, maxLine)
+		d.counts.Cut++
+	}
+	d.inner(text, &g.env)
+	d.line, d.sub = line, sub
+}
+
+func (d *Decoder) flushAll() {
+	for len(d.groups.list) > 0 {
+		d.flush(d.groups.list[0])
+	}
+}
+
+// criPart is a line as a Kubernetes runtime writes it.
+type criPart struct {
+	time, stream, text string
+	whole              bool
+}
+
+// criLine reads "2019-05-07T18:57:51.904275088+00:00 stderr F text".
+func criLine(s string) (p criPart, ok bool) {
+	if len(s) < 30 || s[4] != '-' || s[10] != 'T' {
+		return p, false
+	}
+	p.time, s, _ = strings.Cut(s, " ")
+	p.stream, s, ok = strings.Cut(s, " ")
+	if !ok || p.stream != "stdout" && p.stream != "stderr" {
+		return p, false
+	}
+	tag, text, ok := strings.Cut(s, " ")
+	if !ok {
+		tag, text = s, ""
+	}
+	flag, _, _ := strings.Cut(tag, ":")
+	if flag != "F" && flag != "P" {
+		return p, false
+	}
+	p.text, p.whole = text, flag == "F"
+	return p, true
+}
+
+// criLine joins the parts of long lines, stream by stream.
+func (d *Decoder) criLine(p criPart, env *envelope) {
+	in := *env
+	in.depth++
+	in.stream = p.stream
+	in.time = d.instant(p.time, env.time)
+	d.streamLine(p.stream, p.text, p.whole, &in)
+}
+
+// streamLine takes a line, or a part of one, that a runtime wrapped.
+func (d *Decoder) streamLine(stream, text string, whole bool, env *envelope) {
+	g := d.groups.find(stream)
+	if g != nil && g.piece {
+		g.add("", text)
+		g.piece = !whole
+		if whole && g.n > 2 || whole {
+			g.rigid = recognise(g.text) != fmtText
+		}
+		return
+	}
+	if whole && strings.HasPrefix(text, "{") {
+		if g != nil {
+			d.flush(g)
+		}
+		d.inner(text, env)
+		return
+	}
+	d.logical(stream, text, env)
+	if g = d.groups.find(stream); g != nil && !whole {
+		g.piece = true
+	}
+}
+
+// dockerLine takes a line of Docker's json-file driver that js has just read.
+func (d *Decoder) dockerLine(env *envelope) bool {
+	j := &d.js
+	if !j.has(markLog) || !j.has(markStream) || !j.has(markTime) || j.has(markKubernetes) || j.repeat || j.marks[markLog].kind != kString {
+		return false
+	}
+	in := *env
+	in.depth++
+	in.stream = j.text(markStream, &d.m.arena)
+	in.time = d.instant(j.text(markTime, &d.m.arena), env.time)
+	text := j.text(markLog, &d.m.arena)
+	whole := strings.HasSuffix(text, "\n") || len(text) < dockerPiece
+	d.streamLine(in.stream, strings.TrimRight(text, "\r\n"), whole, &in)
+	return true
+}
+
+// dockerPiece is the size in which Docker cuts long lines. A shorter text without
+// a newline is one that a shipper has trimmed.
+const dockerPiece = 16 << 10
+
+// opensTrace reports whether a line is the head of a crash report.
+func opensTrace(s string) bool {
+	for _, p := range []string{"panic: ", "fatal error: ", "goroutine ", "Traceback (most recent call last)", "Exception in thread", "runtime: ", "Unhandled exception", "thread '"} {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// looksContinued reports whether a line cannot be the beginning of an event.
+func looksContinued(s string) bool {
+	if s[0] == ' ' || s[0] == '\t' {
+		return true
+	}
+	for _, p := range []string{"Caused by: ", "Suppressed: ", "... ", "}", ")", "During handling of the above", "The above exception was"} {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}

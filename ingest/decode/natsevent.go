@@ -1,0 +1,528 @@
+package decode
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"corral/event"
+)
+
+// natsClass is the kind of NATS event that a subject announces, for messages
+// whose body does not say it.
+type natsClass struct {
+	typ     string // "" none
+	account string // from the subject
+}
+
+// classOf reads a subject, whatever stands before what the server published:
+// imports may put events under a prefix of their own.
+func classOf(subject string) natsClass {
+	t := strings.Split(subject, ".")
+	n := len(t)
+	c := natsClass{account: prefixAccount(t)}
+	switch {
+	case n >= 3 && t[n-3] == "CLIENT" && t[n-2] == "AUTH" && t[n-1] == "ERR":
+		c.typ = "auth_error"
+	case n >= 3 && t[n-3] == "SERVER" && (t[n-1] == "STATSZ" || t[n-1] == "SHUTDOWN" || t[n-1] == "LAMEDUCK"):
+		c.typ = strings.ToLower(t[n-1])
+	case n >= 2 && t[n-2] == "CLAIMS" && (t[n-1] == "UPDATE" || t[n-1] == "DELETE"):
+		c.typ = "account_claims_" + strings.ToLower(t[n-1])
+	}
+	return c
+}
+
+// prefixAccount finds the account whose events an import was given: the token in
+// front of ADVISORY or METRIC, unless the subject is the server's own.
+func prefixAccount(t []string) string {
+	for i := 1; i+1 < len(t); i++ {
+		if (t[i] == "ADVISORY" || t[i] == "METRIC") && t[i-1] != "EVENT" {
+			return t[i-1]
+		}
+	}
+	return ""
+}
+
+// class returns the class of the record's subject. Records come in runs of one
+// subject.
+func (d *Decoder) class(env *envelope) natsClass {
+	subject := firstText(env.subject, d.rec.Subject)
+	if subject == "" {
+		return natsClass{}
+	}
+	if subject != d.lastSubject {
+		d.lastSubject, d.lastClass = strings.Clone(subject), classOf(subject)
+	}
+	return d.lastClass
+}
+
+// natsEvent decodes an object that a NATS server published about itself.
+func (d *Decoder) natsEvent(raw, s string, env *envelope) bool {
+	c := d.class(env)
+	var typ string
+	switch {
+	case d.js.has(markType) && strings.HasPrefix(d.js.marks[markType].s, "io.nats."):
+		typ = d.js.marks[markType].s
+	case d.js.has(markServer) && d.js.has(markStatsz) && d.js.marks[markStatsz].kind == kObject:
+		typ = "statsz"
+	case c.typ == "shutdown" || c.typ == "lameduck" || c.typ == "auth_error":
+		typ = c.typ
+	default:
+		return false
+	}
+	o, ok := tree(s, nil).(map[string]any)
+	if !ok {
+		return false
+	}
+	d.natsObject(raw, typ, c, o, env)
+	return true
+}
+
+// natsObject fills the event from the decoded object. What goes into a named
+// field is taken out of it; what is left are the attributes.
+func (d *Decoder) natsObject(raw, typ string, c natsClass, o map[string]any, env *envelope) {
+	ev := d.start()
+	ev.Kind = "nats"
+	ev.Type = shortType(typ)
+	if c.typ == "auth_error" {
+		ev.Type = "auth_error"
+	}
+	for _, secret := range dropJWT(o) {
+		raw = strings.ReplaceAll(raw, secret, "[redacted]")
+	}
+	delete(o, "type")
+	n := natsFields{o: o, ev: ev}
+	n.common(d)
+	if f := natsDetails[ev.Type]; f != nil {
+		f(&n)
+	}
+	n.describe()
+	ev.NATS.Account = firstText(ev.NATS.Account, c.account)
+	d.m.timeKey = true
+	if d.collect != nil {
+		d.collect.tree = o
+	}
+	in := *env
+	in.eager = o
+	d.finish(redact(raw), fmtNATSEvent, &in)
+}
+
+// shortType takes the last part of a schema type: "max_deliver".
+func shortType(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }
+
+// dropJWT removes tokens wherever they are and returns them.
+func dropJWT(v any) (found []string) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range sortedKeys(v) {
+			if s, ok := v[k].(string); ok && canonical(k) == "jwt" {
+				delete(v, k)
+				if s != "" {
+					found = append(found, s)
+				}
+				continue
+			}
+			found = append(found, dropJWT(v[k])...)
+		}
+	case []any:
+		for _, x := range v {
+			found = append(found, dropJWT(x)...)
+		}
+	}
+	return found
+}
+
+// natsFields takes fields out of a decoded NATS event.
+type natsFields struct {
+	o  map[string]any
+	ev *event.Event
+}
+
+// text takes the text at a path of keys.
+func (n *natsFields) text(path ...string) string {
+	s, ok := n.at(path).(string)
+	if ok {
+		n.drop(path)
+	}
+	return s
+}
+
+// num takes the whole number at a path of keys.
+func (n *natsFields) num(path ...string) int {
+	v, ok := n.at(path).(int)
+	if ok {
+		n.drop(path)
+	}
+	return v
+}
+
+func (n *natsFields) at(path []string) any {
+	var v any = n.o
+	for _, k := range path {
+		m, _ := v.(map[string]any)
+		v = m[k]
+	}
+	return v
+}
+
+func (n *natsFields) drop(path []string) {
+	m := n.o
+	for _, k := range path[:len(path)-1] {
+		m = m[k].(map[string]any)
+	}
+	delete(m, path[len(path)-1])
+}
+
+// common takes what most events carry.
+func (n *natsFields) common(d *Decoder) {
+	ev, f := n.ev, &n.ev.NATS
+	ev.ID = n.text("id")
+	f.Account = firstText(n.text("account"), n.text("acc"))
+	f.Stream, f.Consumer = n.text("stream"), n.text("consumer")
+	f.Seq, f.Deliveries = n.num("stream_seq"), n.num("deliveries")
+	f.Reason, f.Leader = n.text("reason"), n.text("leader")
+	n.server()
+	n.client("client")
+	for _, key := range []string{"timestamp", "time"} {
+		if st, ok := d.m.zones.parse(n.text(key)); ok && ev.Time == 0 {
+			ev.Time, ev.TimeQuality = st.ns, st.quality
+		}
+	}
+	if t, ok := n.at([]string{"server", "time"}).(string); ok && ev.Time == 0 {
+		if st, ok := d.m.zones.parse(t); ok {
+			ev.Time, ev.TimeQuality = st.ns, st.quality
+		}
+	}
+}
+
+// server takes the server's name: JetStream's advisories give it as a text, the
+// system's events as an object, a few are such an object themselves.
+func (n *natsFields) server() {
+	f := &n.ev.NATS
+	if f.Server = n.text("server"); f.Server == "" {
+		f.Server, f.Cluster = n.text("server", "name"), n.text("server", "cluster")
+	}
+	if n.o["ver"] != nil && f.Server == "" {
+		f.Server = n.text("name")
+		f.Host = n.text("host")
+		n.ev.ID = "" // the server's, not the event's
+	}
+	f.Cluster = firstText(f.Cluster, n.text("cluster"))
+}
+
+// client takes the connection an event is about.
+func (n *natsFields) client(key string) {
+	f := &n.ev.NATS
+	if _, ok := n.o[key].(map[string]any); !ok {
+		return
+	}
+	f.CID = n.num(key, "id")
+	f.Client = n.text(key, "name")
+	f.User = n.text(key, "user")
+	f.Host = n.text(key, "host")
+	acc := n.text(key, "acc")
+	if tag := n.text(key, "name_tag"); tag != "" {
+		if tag != acc && acc != "" {
+			n.o[key].(map[string]any)["acc"] = acc // in operator mode a key
+		}
+		acc = tag
+	}
+	f.Account = firstText(f.Account, acc)
+	if m := n.o[key].(map[string]any); len(m) == 0 {
+		delete(n.o, key)
+	}
+}
+
+// natsDetails take what events of one type say.
+var natsDetails = map[string]func(*natsFields){
+	"api_audit":           (*natsFields).apiAudit,
+	"service_latency":     (*natsFields).latency,
+	"account_connections": (*natsFields).connections,
+	"snapshot_complete":   (*natsFields).failure,
+	"restore_complete":    (*natsFields).failure,
+	"statsz":              (*natsFields).statsz,
+}
+
+func (n *natsFields) failure() { n.ev.Error = n.text("error") }
+
+// connections names the account as its owner does.
+func (n *natsFields) connections() {
+	if name := n.text("name"); name != "" {
+		n.ev.NATS.Account = name
+	}
+}
+
+// statsz leaves everything an attribute, reachable as attrs.statsz.….
+func (n *natsFields) statsz() {
+	if l, ok := n.at([]string{"statsz", "jetstream", "meta", "leader"}).(string); ok {
+		n.ev.NATS.Leader = l
+	}
+}
+
+// apiAudit takes what was asked and how it ended.
+func (n *natsFields) apiAudit() {
+	f := &n.ev.NATS
+	f.Subject = n.text("subject")
+	stream, consumer := apiAssets(f.Subject)
+	f.Stream, f.Consumer = firstText(f.Stream, stream), firstText(f.Consumer, consumer)
+	response, _ := n.o["response"].(string)
+	if end, k := endValue(bytesOf(response), 0, 0); end != len(response) || k != kObject {
+		return
+	}
+	r := natsFields{o: tree(response, nil).(map[string]any)}
+	f.ErrCode = r.num("error", "err_code")
+	n.ev.Error = r.text("error", "description")
+	if f.ErrCode == 0 && n.ev.Error == "" {
+		f.ErrCode = r.num("error", "code")
+	}
+}
+
+// apiAssets reads stream and consumer off a JetStream API subject, whose prefix
+// may be another domain's: ….API.STREAM.CREATE.ORDERS,
+// ….API.CONSUMER.DURABLE.CREATE.ORDERS.proc.
+func apiAssets(subject string) (stream, consumer string) {
+	t := strings.Split(subject, ".")
+	for i := 0; i+2 < len(t); i++ {
+		if t[i] != "API" {
+			continue
+		}
+		rest := t[i+2:]
+		for len(rest) > 0 && upperToken(rest[0]) && len(rest) > 1 {
+			rest = rest[1:]
+		}
+		switch {
+		case t[i+1] == "STREAM" && len(rest) > 0 && !apiVerbs[rest[0]]:
+			return rest[0], ""
+		case t[i+1] == "CONSUMER" && len(rest) > 1:
+			return rest[0], rest[1]
+		}
+		return "", ""
+	}
+	return "", ""
+}
+
+// apiVerbs are tokens of API subjects that name an operation.
+var apiVerbs = map[string]bool{
+	"CREATE": true, "UPDATE": true, "DELETE": true, "INFO": true, "PURGE": true, "NAMES": true, "LIST": true, "MSG": true, "GET": true,
+	"SNAPSHOT": true, "RESTORE": true, "PEER": true, "REMOVE": true, "LEADER": true, "STEPDOWN": true, "DURABLE": true, "PAUSE": true,
+	"RESET": true, "UNPIN": true, "CANCEL_MOVE": true, "NEXT": true,
+}
+
+func upperToken(s string) bool { return apiVerbs[s] }
+
+// latency takes the answer to a sampled service request.
+func (n *natsFields) latency() {
+	f := &n.ev.NATS
+	n.client("requestor")
+	status, _ := n.o["status"].(int)
+	if status >= 400 {
+		n.ev.Error = n.text("description")
+		f.Reason = n.ev.Error
+	}
+}
+
+// describe sets level and message.
+func (n *natsFields) describe() {
+	level := natsLevel(n.ev, n.o)
+	sev := levelWords[level]
+	n.ev.Level, n.ev.SeverityNumber = sev.level, sev.number
+	n.ev.Message = natsMessage(n.ev, n.o)
+	if n.ev.Error == "" && level == "error" {
+		n.ev.Error = firstText(n.ev.NATS.Reason, n.ev.Message)
+	}
+}
+
+// natsLevels are the levels of events that always have the same.
+var natsLevels = map[string]string{
+	"max_deliver": "error", "terminated": "warn", "nak": "warn", "stream_quorum_lost": "error", "consumer_quorum_lost": "error",
+	"stream_batch_abandoned": "warn", "server_out_of_space": "error", "server_removed": "error", "meta_rescue": "error",
+	"api_limit_reached": "error", "auth_error": "error", "shutdown": "warn", "lameduck": "warn", "ocsp_peer_reject": "warn",
+	"ocsp_peer_link_invalid": "warn",
+}
+
+func natsLevel(ev *event.Event, o map[string]any) string {
+	if level, ok := natsLevels[ev.Type]; ok {
+		return level
+	}
+	switch {
+	case ev.Type == "client_disconnect":
+		return disconnectLevel(ev.NATS.Reason)
+	case ev.Type == "consumer_group_unpinned" && ev.NATS.Reason == "timeout":
+		return "warn"
+	case ev.Type == "service_latency":
+		return statusLevel(o)
+	case ev.Type == "api_audit" && ev.NATS.ErrCode != 0, ev.Error != "":
+		return "warn"
+	}
+	return "info"
+}
+
+func disconnectLevel(reason string) string {
+	switch reason {
+	case "Client Closed", "Server Shutdown", "Duplicate Route", "Route Removed", "Internal Client", "":
+		return "info"
+	case "Slow Consumer (Pending Bytes)", "Slow Consumer (Write Deadline)", "Authentication Failure", "Authentication Timeout":
+		return "error"
+	}
+	return "warn"
+}
+
+func statusLevel(o map[string]any) string {
+	switch status, _ := o["status"].(int); {
+	case status >= 500:
+		return "error"
+	case status >= 400:
+		return "warn"
+	}
+	return "info"
+}
+
+// natsMessage says in a sentence what happened.
+func natsMessage(ev *event.Event, o map[string]any) string {
+	f := &ev.NATS
+	asset := "stream " + f.Stream
+	if f.Consumer != "" {
+		asset = "consumer " + f.Consumer + " of stream " + f.Stream
+	}
+	text := func(key string) string { s, _ := o[key].(string); return s }
+	switch ev.Type {
+	case "api_audit":
+		return apiMessage(ev)
+	case "stream_action", "consumer_action":
+		return asset + " " + past(text("action"))
+	case "consumer_pause":
+		if paused, _ := o["paused"].(bool); !paused {
+			return asset + " resumed"
+		}
+		return asset + " paused until " + text("pause_until")
+	case "consumer_group_pinned":
+		return fmt.Sprintf("a client was pinned to group %s of %s", text("group"), asset)
+	case "consumer_group_unpinned":
+		return fmt.Sprintf("the client of group %s of %s was unpinned: %s", text("group"), asset, f.Reason)
+	case "nak":
+		return fmt.Sprintf("message %d refused by %s at delivery %d", f.Seq, asset, f.Deliveries)
+	case "terminated":
+		return because(fmt.Sprintf("message %d terminated by %s at delivery %d", f.Seq, asset, f.Deliveries), f.Reason)
+	case "max_deliver":
+		return fmt.Sprintf("message %d given up by %s after %s", f.Seq, asset, deliveries(f.Deliveries))
+	case "consumer_ack":
+		ns, _ := o["ack_time"].(int)
+		return fmt.Sprintf("message %d acknowledged by %s after %s ms", f.Seq, asset, strconv.FormatFloat(float64(ns)/1e6, 'f', -1, 64))
+	case "stream_leader_elected", "consumer_leader_elected":
+		return asset + " has a new leader: " + f.Leader
+	case "stream_quorum_lost", "consumer_quorum_lost":
+		return because(asset+" lost its quorum", offline(o))
+	case "domain_leader_elected":
+		return "JetStream has a new meta leader: " + f.Leader
+	}
+	return systemMessage(ev, o, asset)
+}
+
+func systemMessage(ev *event.Event, o map[string]any, asset string) string {
+	f := &ev.NATS
+	text := func(key string) string { s, _ := o[key].(string); return s }
+	switch ev.Type {
+	case "stream_batch_abandoned":
+		return because("an atomic batch on "+asset+" was abandoned", f.Reason)
+	case "snapshot_create", "restore_create":
+		return strings.TrimSuffix(ev.Type, "_create") + " of " + asset + " began"
+	case "snapshot_complete", "restore_complete":
+		return because(strings.TrimSuffix(ev.Type, "_complete")+" of "+asset+" ended", ev.Error)
+	case "server_out_of_space":
+		return "server " + f.Server + " is out of storage, JetStream is being disabled there"
+	case "server_removed":
+		return "server " + f.Server + " was removed from the cluster"
+	case "meta_rescue":
+		return "the quorum of the meta group was forced on server " + f.Server
+	case "api_limit_reached":
+		n, _ := o["dropped"].(int)
+		return fmt.Sprintf("server %s dropped %s to the JetStream API", f.Server, plural(n, "request"))
+	case "client_connect":
+		return connection(f) + " connected"
+	case "client_disconnect":
+		return because(connection(f)+" disconnected", f.Reason)
+	case "auth_error":
+		return because(connection(f)+" was refused", f.Reason)
+	case "account_connections":
+		n, _ := o["conns"].(int)
+		return fmt.Sprintf("account %s has %s on server %s", f.Account, plural(n, "connection"), f.Server)
+	case "statsz":
+		return "statistics of server " + f.Server
+	case "shutdown":
+		return "server " + f.Server + " shuts down"
+	case "lameduck":
+		return "server " + f.Server + " enters lame duck mode"
+	case "ocsp_peer_reject", "ocsp_peer_link_invalid":
+		return because("TLS peer refused by server "+f.Server, f.Reason)
+	case "service_latency":
+		status, _ := o["status"].(int)
+		return because(fmt.Sprintf("service %s answered %d", text("service"), status), ev.Error)
+	}
+	return because("NATS event "+ev.Type, f.Reason)
+}
+
+func deliveries(n int) string {
+	if n == 1 {
+		return "1 delivery"
+	}
+	return strconv.Itoa(n) + " deliveries"
+}
+
+func because(s, reason string) string {
+	if reason == "" {
+		return s
+	}
+	return s + ": " + reason
+}
+
+func past(action string) string {
+	switch action {
+	case "create":
+		return "created"
+	case "modify":
+		return "changed"
+	case "delete":
+		return "deleted"
+	}
+	return action
+}
+
+func apiMessage(ev *event.Event) string {
+	who := connection(&ev.NATS)
+	return because(who+" asked "+ev.NATS.Subject, ev.Error)
+}
+
+// connection names a client as well as the event does.
+func connection(f *event.NATS) string {
+	s := "client"
+	if f.Client != "" {
+		s += " " + strconv.Quote(f.Client)
+	}
+	if f.User != "" {
+		s += " user " + f.User
+	}
+	if f.Account != "" {
+		s += " of account " + f.Account
+	}
+	if f.CID != 0 {
+		s += " (cid " + strconv.Itoa(f.CID) + ")"
+	}
+	return s
+}
+
+// offline names the replicas an event calls offline.
+func offline(o map[string]any) string {
+	var names []string
+	replicas, _ := o["replicas"].([]any)
+	for _, x := range replicas {
+		r, _ := x.(map[string]any)
+		if off, _ := r["offline"].(bool); off {
+			name, _ := r["name"].(string)
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return strings.Join(names, ", ") + " offline"
+}

@@ -1,0 +1,281 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"corral/event"
+)
+
+// object decodes s if it is one JSON object.
+func (d *Decoder) object(s string, env *envelope) bool {
+	d.start()
+	if !d.js.whole(bytesOf(s)) {
+		return false
+	}
+	d.scanned(s, s, env)
+	return true
+}
+
+// scanned goes on with an object that js has read. raw is the object as it came;
+// s may be another spelling of it.
+func (d *Decoder) scanned(raw, s string, env *envelope) {
+	if d.js.repeat {
+		s = lastWins(s)
+		d.start()
+		d.js.whole(bytesOf(s))
+	}
+	if d.wrapped(raw, s, env) {
+		return
+	}
+	d.m.fill(&d.ev)
+	if d.collect != nil {
+		d.collect.object(s, d.takenOffsets(), env)
+	}
+	d.finish(raw, fmtJSON, env)
+}
+
+// lastWins rewrites an object in which a key comes twice as encoding/json reads
+// it.
+func lastWins(s string) string {
+	var v any
+	dec := json.NewDecoder(strings.NewReader(s))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return s
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return s
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// wrapped handles objects that are not a log record themselves: NATS events and
+// envelopes.
+func (d *Decoder) wrapped(raw, s string, env *envelope) bool {
+	if d.natsEvent(raw, s, env) {
+		return true
+	}
+	if env.depth >= maxEnvelopes || d.js.marked == 0 {
+		return false
+	}
+	switch {
+	case d.js.has(markResourceLogs) && d.js.marks[markResourceLogs].kind == kArray:
+		return d.otlpJSON(s, env)
+	case d.js.has(markSubject) && d.js.has(markData) && !d.m.has(fLevel) && !d.m.has(fMessage):
+		return d.captured(env)
+	case d.js.has(markSpecVersion) && d.js.has(markType) && d.js.has(markID):
+		return d.cloudEvent(raw, env)
+	case d.js.has(markLog) && d.js.has(markStream) && d.js.has(markTime) && !d.js.has(markKubernetes):
+		return d.docker(env)
+	case d.js.has(markLog) || d.js.has(markKubernetes) || d.js.has(markShipper):
+		return d.shipped(raw, env)
+	}
+	return false
+}
+
+// text returns the text of a marked value, "" if it is not a string.
+func (j *jscan) text(m mark, a *arena) string {
+	if !j.has(m) || j.marks[m].kind != kString {
+		return ""
+	}
+	return j.marks[m].text(a)
+}
+
+// docker opens a line of Docker's json-file driver.
+func (d *Decoder) docker(env *envelope) bool {
+	if d.js.marks[markLog].kind != kString {
+		return false
+	}
+	in := *env
+	in.depth++
+	in.stream = d.js.text(markStream, &d.m.arena)
+	in.time = d.instant(d.js.text(markTime, &d.m.arena), env.time)
+	log := strings.TrimRight(d.js.text(markLog, &d.m.arena), "\r\n")
+	d.inner(log, &in)
+	return true
+}
+
+// instant reads an envelope's time.
+func (d *Decoder) instant(s string, otherwise int64) int64 {
+	if st, ok := d.m.zones.parse(s); ok && st.quality == event.TimeExact {
+		return st.ns
+	}
+	return otherwise
+}
+
+// inner decodes a text that came in an envelope.
+func (d *Decoder) inner(s string, env *envelope) {
+	if t := strings.TrimLeft(s, " \t\r\n"); strings.HasPrefix(t, "{") && d.object(t, env) {
+		return
+	}
+	d.textEvent(s, env)
+}
+
+// captured opens a message that was recorded with its subject:
+// {"subject":…,"data":…} and what else the recorder wrote.
+func (d *Decoder) captured(env *envelope) bool {
+	in := *env
+	in.depth++
+	in.subject = firstText(d.js.text(markSubject, &d.m.arena), env.subject)
+	in.account = firstText(d.js.text(markAccount, &d.m.arena), env.account)
+	in.time = d.instant(d.js.text(markReceived, &d.m.arena), env.time)
+	data := d.js.marks[markData]
+	if data.kind != kString && data.kind != kObject && data.kind != kArray {
+		return false
+	}
+	d.payload(strings.Trim(data.text(&d.m.arena), "\r\n"), &in)
+	return true
+}
+
+// payload decodes what a message carried, which may hold several events.
+func (d *Decoder) payload(s string, env *envelope) {
+	if strings.HasPrefix(s, "[") && d.array(s, env) {
+		return
+	}
+	d.inner(s, env)
+}
+
+// cloudEvent opens an event of the CloudEvents JSON format. Its own attributes
+// stay attributes beside those of its data.
+func (d *Decoder) cloudEvent(raw string, env *envelope) bool {
+	data := d.js.marks[markData]
+	in := *env
+	in.depth++
+	in.id = firstText(d.js.text(markID, &d.m.arena), env.id)
+	in.subject = env.subject
+	in.time = d.instant(d.js.text(markTime, &d.m.arena), env.time)
+	in.service = firstText(env.service, sourceName(d.js.text(markSource, &d.m.arena)))
+	if !d.js.has(markData) || data.kind != kObject && data.kind != kString {
+		return false
+	}
+	if in.outer == "" {
+		in.outer = raw
+	}
+	d.collectOuter(raw, data)
+	d.inner(data.text(&d.m.arena), &in)
+	return true
+}
+
+// sourceName takes a service's name out of a CloudEvents source, a URI reference.
+func sourceName(s string) string {
+	s = strings.TrimRight(s, "/")
+	return s[strings.LastIndexByte(s, '/')+1:]
+}
+
+// shipped opens a shipper's record (Fluent Bit, Vector, Filebeat): the line it
+// read is in "log" or "message", around it is what the shipper knows of its
+// origin. Without a line that says more than text it is a record like any other.
+func (d *Decoder) shipped(raw string, env *envelope) bool {
+	if !d.m.has(fMessage) || d.m.vals[fMessage].kind != kString {
+		return false
+	}
+	line := d.m.vals[fMessage]
+	text := strings.TrimRight(line.text(&d.m.arena), "\r\n")
+	isObject := strings.HasPrefix(text, "{")
+	if isObject {
+		end, k := endValue(bytesOf(text), 0, 0)
+		isObject = end == len(text) && k == kObject
+	}
+	if !isObject && recognise(text) == fmtText {
+		return false
+	}
+	in := *env
+	in.depth++
+	d.outerFields(&in)
+	if in.outer == "" {
+		in.outer = raw
+	}
+	d.collectOuter(raw, line)
+	d.inner(text, &in)
+	return true
+}
+
+// outerFields takes what the shipper's record says about the origin.
+func (d *Decoder) outerFields(in *envelope) {
+	var ev event.Event
+	have := d.m.have
+	d.m.have &^= 1<<fMessage | 1<<fLevel | 1<<fError | 1<<fStack | ambiguous
+	d.m.fill(&ev)
+	d.m.have = have
+	in.service = firstText(in.service, ev.Service)
+	in.instance = firstText(in.instance, ev.Instance)
+	in.host = firstText(in.host, ev.Host)
+	in.trace, in.span = firstText(in.trace, ev.TraceID), firstText(in.span, ev.SpanID)
+	in.stream = firstText(in.stream, d.js.text(markStream, &d.m.arena))
+	if in.time == 0 && ev.TimeQuality == event.TimeExact {
+		in.time = ev.Time
+	}
+}
+
+// array decodes a JSON array of events: objects, texts, or Fluent Bit's
+// [time, record] pairs.
+func (d *Decoder) array(s string, env *envelope) bool {
+	b := bytesOf(s)
+	end, _ := endValue(b, 0, 0)
+	if end < 0 || skipSpace(b, end) != len(b) || !arrayOfEvents(b) {
+		return false
+	}
+	i := skipSpace(b, 1)
+	for i < len(b) && b[i] != ']' {
+		end, k := endValue(b, i, 1)
+		d.element(s[i:end], k, env)
+		i = skipSpace(b, end)
+		if b[i] == ',' {
+			i = skipSpace(b, i+1)
+		}
+	}
+	return true
+}
+
+// arrayOfEvents reports whether the valid array b begins with something an event
+// can be.
+func arrayOfEvents(b []byte) bool {
+	i := skipSpace(b, 1)
+	return b[i] == '{' || b[i] == ']' || b[i] == '[' || b[i] == '"'
+}
+
+func (d *Decoder) element(s string, k kind, env *envelope) {
+	switch k {
+	case kObject:
+		d.object(s, env)
+	case kArray:
+		d.fluentPair(s, env)
+	case kString:
+		d.textEvent(val{s: s[1 : len(s)-1], kind: kString, esc: true}.text(&d.m.arena), env)
+	default:
+		d.textEvent(s, env)
+	}
+}
+
+// fluentPair decodes [time, record], where newer versions write
+// [[time, metadata], record].
+func (d *Decoder) fluentPair(s string, env *envelope) {
+	b := bytesOf(s)
+	i := skipSpace(b, 1)
+	at, k := endValue(b, i, 2)
+	if at < 0 || b[skipSpace(b, at)] != ',' {
+		d.textEvent(s, env)
+		return
+	}
+	first := s[i:at]
+	i = skipSpace(b, skipSpace(b, at)+1)
+	end, kind := endValue(b, i, 2)
+	if end < 0 || kind != kObject {
+		d.textEvent(s, env)
+		return
+	}
+	if k == kArray {
+		first = strings.TrimLeft(first, "[ ")
+		first = first[:strings.IndexAny(first+",", ",]")]
+	}
+	in := *env
+	if ns, ok := epoch(strings.TrimSpace(first)); ok {
+		in.time = ns
+	}
+	d.object(s[i:end], &in)
+}

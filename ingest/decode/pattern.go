@@ -1,0 +1,143 @@
+package decode
+
+import "strings"
+
+// pattern reads the lines of layouts that begin with a time and say level,
+// thread and logger before the message, in whatever order: logback, log4j,
+// Spring Boot, Kafka, Serilog's and zerolog's consoles.
+func (d *Decoder) pattern(s string) bool {
+	bracket := s[0] == '['
+	rest := strings.TrimPrefix(s, "[")
+	if c, n := isoTime(rest); n > 0 {
+		d.civilTime(&c, true)
+		rest = rest[n:]
+	} else if _, n := clockTime(rest); n > 0 {
+		rest = rest[n:]
+	} else {
+		return false
+	}
+	if bracket {
+		rest = strings.TrimPrefix(rest, "]")
+	}
+	d.layout(strings.TrimLeft(rest, " |:"))
+	return true
+}
+
+// layout reads what stands between the time and the message.
+func (d *Decoder) layout(s string) {
+	for range 8 {
+		w := s[:tokenLen(s)]
+		rest := strings.TrimLeft(s[len(w):], " ")
+		switch {
+		case w == "" || rest == "" && w != "-":
+			d.ev.Message = s
+			return
+		case w == "-" || w == "---" || w == "|" || w == ":" || w == "--":
+		case d.ev.Level == "" && levelToken(w):
+			sev, _ := levelWord(strings.TrimSuffix(w, ":"))
+			d.setLevel(sev)
+		case w[0] == '[' && w[len(w)-1] == ']' || w[0] == '(' && w[len(w)-1] == ')':
+			d.bracketed(w[1 : len(w)-1])
+		case allDigits(w) && strings.HasPrefix(rest, "--- "):
+			d.pairText("pid", w)
+		case d.ev.Level != "" && d.ev.Logger == "" && loggerToken(w, rest):
+			d.ev.Logger = strings.TrimSuffix(w, ":")
+			d.ev.Message = strings.TrimLeft(trimSeparator(rest), " ")
+			return
+		default:
+			d.ev.Message = s
+			return
+		}
+		s = rest
+	}
+	d.ev.Message = s
+}
+
+func trimSeparator(s string) string {
+	for _, sep := range []string{"- ", ": ", "-- "} {
+		if rest, ok := strings.CutPrefix(s, sep); ok {
+			return rest
+		}
+	}
+	return s
+}
+
+// tokenLen returns the length of the word or bracketed text s starts with.
+func tokenLen(s string) int {
+	if s == "" {
+		return 0
+	}
+	if s[0] == '[' {
+		if i := strings.IndexByte(firstLine(s), ']'); i > 0 {
+			return i + 1
+		}
+	}
+	if i := strings.IndexAny(s, " \t\n"); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
+// levelToken recognises a level between brackets or bare, with a colon or
+// without.
+func levelToken(w string) bool {
+	w = strings.Trim(w, "[]|:")
+	if len(w) < 3 {
+		return false
+	}
+	_, ok := levelWord(w)
+	return ok && (isLevelWord(strings.ToUpper(w)))
+}
+
+// levelAhead reports whether a level stands among the first words of s.
+func levelAhead(s string) bool {
+	for range 4 {
+		s = strings.TrimLeft(s, " -|")
+		w := s[:tokenLen(s)]
+		if w == "" {
+			return false
+		}
+		if levelToken(w) {
+			return true
+		}
+		s = s[len(w):]
+	}
+	return false
+}
+
+// loggerToken recognises a logger's name: a class or a dotted name, or a word
+// that a separator follows.
+func loggerToken(w, rest string) bool {
+	if strings.HasPrefix(rest, "- ") || strings.HasPrefix(rest, ": ") || strings.HasSuffix(w, ":") && isName(w[:len(w)-1]) {
+		return isName(strings.TrimSuffix(w, ":"))
+	}
+	return isName(w) && strings.ContainsAny(w, ".#$") && !strings.HasSuffix(w, ".")
+}
+
+func isName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !isWord(c) && c != '.' && c != '#' && c != '$' && c != '-' && c != '/' && c != ':' {
+			return false
+		}
+	}
+	return s != "" && s[0]-'0' > 9
+}
+
+// bracketed takes what stood in brackets: ids, an app's name with them as Spring
+// writes it, else the thread.
+func (d *Decoder) bracketed(s string) {
+	parts := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '-' || r == ' ' })
+	for i, p := range parts {
+		if len(p) == 32 && isHex(p) {
+			d.ev.TraceID = p
+			if i+1 < len(parts) && len(parts[i+1]) == 16 && isHex(parts[i+1]) {
+				d.ev.SpanID = parts[i+1]
+			}
+			if app, _, ok := strings.Cut(s, ","); ok && i > 0 {
+				d.pairText("app", app)
+			}
+			return
+		}
+	}
+	d.pairText("thread", strings.TrimSpace(s))
+}

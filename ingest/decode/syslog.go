@@ -1,0 +1,215 @@
+package decode
+
+import (
+	"strings"
+
+	"github.com/leodido/go-syslog/v4"
+	"github.com/leodido/go-syslog/v4/rfc5424"
+)
+
+// syslogParser reads RFC 5424's structured lines; RFC 3164's, of which every
+// daemon has its own idea, are read here.
+var newSyslogParser = func() syslog.Machine { return rfc5424.NewParser(rfc5424.WithBestEffort()) }
+
+func recogniseSyslog(s string) format {
+	if _, rest, ok := priority(s); ok && len(rest) > 0 {
+		return fmtSyslog
+	}
+	return fmtText
+}
+
+// priority reads "<34>".
+func priority(s string) (pri int, rest string, ok bool) {
+	i := strings.IndexByte(clip(s, 6), '>')
+	if i < 2 || s[0] != '<' || !allDigits(s[1:i]) {
+		return 0, s, false
+	}
+	n, _ := integer(s[1:i])
+	return int(n), s[i+1:], n <= 191
+}
+
+// syslog reads both RFCs' lines, with and without priority, and rsyslog's files.
+func (d *Decoder) syslog(s string) bool {
+	pri, rest, ok := priority(s)
+	if ok {
+		d.setLevel(syslogSeverity[pri&7])
+		d.pairText("facility", facilityNames[pri>>3])
+		d.m.have &^= 1 << fService // the facility is no service
+		if strings.HasPrefix(rest, "1 ") && d.syslog5424(s) {
+			return true
+		}
+	}
+	if c, n := monthDayTime(rest); n > 0 {
+		d.civilTime(&c, false)
+		rest = rest[n:]
+	} else if c, n := isoTime(rest); n > 0 {
+		d.civilTime(&c, true)
+		rest = rest[n:]
+	} else if !ok {
+		return false
+	}
+	d.syslogHost(strings.TrimLeft(rest, " "))
+	return true
+}
+
+// syslogHost reads "host tag[pid]: message"; the host may be missing.
+func (d *Decoder) syslogHost(s string) {
+	if n := syslogTag(s); n > 0 {
+		host, rest, _ := strings.Cut(s, " ")
+		if !strings.HasSuffix(host, ":") {
+			d.ev.Host = host
+			s = rest
+		}
+		d.syslogBody(s)
+		return
+	}
+	d.ev.Message = s
+}
+
+// syslogTag returns the length of "host tag[pid]:" or "tag:" at the start of s, 0
+// if there is none.
+func syslogTag(s string) int {
+	line := firstLine(s)
+	for words, at := 0, 0; words < 2; words++ {
+		i := strings.IndexByte(line[at:], ' ')
+		if i < 0 {
+			i = len(line) - at
+		}
+		w := line[at : at+i]
+		if strings.HasSuffix(w, ":") && isTag(w[:len(w)-1]) {
+			return at + i
+		}
+		if !isName(strings.ReplaceAll(w, ":", "")) && !looksHost(w) {
+			return 0
+		}
+		if at += i + 1; at >= len(line) {
+			return 0
+		}
+	}
+	return 0
+}
+
+func looksHost(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !isWord(c) && c != '.' && c != '-' && c != ':' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isTag recognises app and app[pid].
+func isTag(s string) bool {
+	name, pid, ok := strings.Cut(s, "[")
+	if ok && !strings.HasSuffix(pid, "]") {
+		return false
+	}
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; !isWord(c) && c != '.' && c != '-' && c != '/' && c != '(' && c != ')' && c != '@' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// syslogBody reads "tag[pid]: message".
+func (d *Decoder) syslogBody(s string) {
+	tag, msg, ok := strings.Cut(s, ": ")
+	if !ok {
+		d.ev.Message = s
+		return
+	}
+	name, pid, _ := strings.Cut(tag, "[")
+	d.ev.Service = name
+	d.pairText("pid", strings.TrimSuffix(pid, "]"))
+	d.syslogMessage(msg)
+}
+
+// syslogMessage takes the message, which may be a record of a format of its own.
+func (d *Decoder) syslogMessage(msg string) {
+	msg = strings.TrimPrefix(msg, "@cee:")
+	if t := strings.TrimSpace(msg); strings.HasPrefix(t, "{") {
+		d.objectPairs(t)
+		if d.m.has(fMessage) {
+			return
+		}
+	}
+	d.ev.Message = msg
+}
+
+// syslog5424 reads a structured line. The parser takes six decimals of a second
+// at most, some senders write nine.
+func (d *Decoder) syslog5424(s string) bool {
+	head, msg, _ := strings.Cut(s, "\n")
+	if d.sys == nil {
+		d.sys = newSyslogParser()
+	}
+	parsed, _ := d.sys.Parse([]byte(trimNanos(head)))
+	m, ok := parsed.(*rfc5424.SyslogMessage)
+	if !ok || m == nil || m.Version == 0 {
+		return false
+	}
+	if _, at, ok := strings.Cut(head, " "); ok {
+		if c, n := isoTime(at); n > 0 {
+			d.civilTime(&c, true)
+		}
+	}
+	d.ev.Host = deref(m.Hostname)
+	d.ev.Service = deref(m.Appname)
+	d.pairText("pid", deref(m.ProcID))
+	d.pairText("msgid", deref(m.MsgID))
+	d.structured(m)
+	text := strings.TrimPrefix(deref(m.Message), "\ufeff")
+	if msg != "" {
+		text += "\n" + msg
+	}
+	d.syslogMessage(text)
+	return true
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// structured offers the parameters of structured data by name; OpenTelemetry's
+// element carries the ids.
+func (d *Decoder) structured(m *rfc5424.SyslogMessage) {
+	if m.StructuredData == nil {
+		return
+	}
+	for _, id := range sortedKeys(*m.StructuredData) {
+		params := (*m.StructuredData)[id]
+		for _, name := range sortedKeys(params) {
+			full := id + "." + name
+			if id == "opentelemetry" {
+				full = name
+			}
+			d.pairText(full, params[name])
+		}
+	}
+}
+
+// trimNanos cuts the seconds of an RFC 5424 line to microseconds.
+func trimNanos(s string) string {
+	i := strings.IndexByte(s, ' ')
+	if i < 0 || len(s) < i+21 || s[i+20] != '.' {
+		return s
+	}
+	start := i + 21
+	end := start
+	for end < len(s) && s[end]-'0' <= 9 {
+		end++
+	}
+	if end-start <= 6 {
+		return s
+	}
+	return s[:start+6] + s[end:]
+}
+
+var facilityNames = [...]string{
+	"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "audit", "alert", "clock",
+	"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+}
