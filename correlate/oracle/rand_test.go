@@ -1,0 +1,396 @@
+package oracle_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"corral/event"
+)
+
+// scale is what one tick of a random case is: rule durations are whole ticks and
+// events come on them, a nanosecond beside them, or between.
+type scale struct {
+	tick time.Duration
+	base time.Time
+}
+
+// The bases lie before an hour and before midnight, so that schedules and
+// tumbling windows have their edges inside a stream. Long ticks keep an incident
+// from flapping (four opens in an hour); short ones make it.
+var scales = []scale{
+	{time.Second, time.Date(2026, 3, 2, 7, 59, 50, 0, time.UTC)},
+	{7 * time.Minute, time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)},
+	{25 * time.Minute, time.Date(2026, 3, 27, 21, 0, 0, 0, time.UTC)},
+}
+
+// maker draws a case.
+type maker struct {
+	*rapid.T
+	scale
+}
+
+func (m maker) int(lo, hi int) int { return rapid.IntRange(lo, hi).Draw(m.T, "n") }
+
+// oneIn is true once in n times.
+func (m maker) oneIn(n int) bool { return m.int(1, n) == n }
+
+func (m maker) of(options ...string) string {
+	return options[m.int(0, len(options)-1)]
+}
+
+// ticks is a duration of lo to hi ticks, as YAML.
+func (m maker) ticks(lo, hi int) string { return (time.Duration(m.int(lo, hi)) * m.tick).String() }
+
+// ruleText is the YAML of one rule as it grows.
+type ruleText struct {
+	strings.Builder
+	depth int
+}
+
+func (r *ruleText) line(format string, args ...any) {
+	fmt.Fprintf(r, "%s%s\n", strings.Repeat("  ", r.depth), fmt.Sprintf(format, args...))
+}
+
+// rulesText draws a rule file: one rule of any kind, and sometimes one that
+// inhibits it and one that reads its incidents.
+func (m maker) rulesText() string {
+	var r ruleText
+	r.line("version: 1")
+	r.line("rules:")
+	kind := m.of(kinds...)
+	m.rule(&r, "main", kind, false)
+	if m.oneIn(6) {
+		m.rule(&r, "other", m.of("event", "threshold", "absence"), false)
+	}
+	if m.oneIn(6) {
+		m.rule(&r, "upper", m.of(kinds...), true)
+	}
+	return r.String()
+}
+
+var kinds = []string{"event", "threshold", "threshold", "absence", "change", "temporal", "sequence", "sequence"}
+
+// rule draws one rule. upper ones read the incidents of main.
+func (m maker) rule(r *ruleText, id, kind string, upper bool) {
+	r.depth = 1
+	r.line("- id: %s", id)
+	r.depth = 2
+	defer func() { r.depth = 0 }()
+	if upper {
+		r.line("from: incidents")
+		r.line(`match: incident.rule == "main"`)
+		r.line("group_by: %s", m.of("[]", "[incident.key.service]"))
+	} else {
+		if kind != "temporal" && kind != "sequence" || m.oneIn(5) {
+			r.line("match: %s", m.of("attrs.v != 9", `message != "z"`, `message in ["x", "y"]`))
+		}
+		r.line("group_by: %s", m.of("[service]", "[service]", "[service, host]", "[]"))
+	}
+	atClose := false
+	switch kind {
+	case "event":
+		r.line("event: {}")
+	case "threshold":
+		atClose = m.threshold(r, upper)
+	case "absence":
+		m.absence(r, upper)
+	case "change":
+		m.change(r, upper)
+	case "temporal":
+		atClose = m.temporal(r, upper)
+	case "sequence":
+		m.sequence(r, upper)
+	}
+	m.envelope(r, id, kind, atClose, upper)
+}
+
+func (m maker) envelope(r *ruleText, id, kind string, atClose, upper bool) {
+	windowed := kind == "threshold" || kind == "temporal"
+	if m.oneIn(3) && (windowed && !atClose || kind == "absence") {
+		r.line("for: %s", m.ticks(1, 4))
+	}
+	if m.oneIn(2) {
+		r.line("keep_firing_for: %s", m.ticks(0, 4))
+	}
+	if m.oneIn(2) {
+		r.line("refire: %s", m.of("edge", "reset", "level"))
+	}
+	if m.oneIn(3) {
+		r.line("suppress: %s", m.ticks(1, 6))
+	}
+	if m.oneIn(2) {
+		when := ""
+		if !upper && m.oneIn(2) {
+			when = `when: message == "ok", `
+		}
+		r.line("resolve: {%smax: %s}", when, m.ticks(1, 20))
+	}
+	switch {
+	case windowed && m.oneIn(2):
+		r.line("severity: [{when: '%s', is: critical}, {when: '%s', is: error}, {is: info}]", m.measure(kind, upper), m.measure(kind, upper))
+	case m.oneIn(3) && !upper && kind != "absence":
+		r.line("severity: [{when: 'attrs.v >= 3', is: critical}, {is: warning}]")
+	case m.oneIn(3):
+		r.line("severity: %s", m.of("info", "warning", "error", "critical"))
+	}
+	if m.oneIn(8) {
+		r.line("signal: true")
+	}
+	if m.oneIn(3) && id != "other" && strings.Contains(r.String(), "- id: other") {
+		r.line("inhibited_by: [{rule: other, same: []}]")
+	}
+}
+
+// measure is a condition on the aggregates of a threshold or temporal rule.
+func (m maker) measure(kind string, upper bool) string {
+	if kind == "temporal" {
+		return fmt.Sprintf("%s >= %d", m.of("ex", "why"), m.int(1, 4))
+	}
+	return m.aggregate(upper, false)
+}
+
+func (m maker) threshold(r *ruleText, upper bool) (atClose bool) {
+	shape := m.of("sliding", "sliding", "tumbling", "session", "last", "bounded")
+	if upper && shape == "bounded" {
+		shape = "sliding"
+	}
+	r.line("threshold:")
+	r.depth++
+	defer func() { r.depth-- }()
+	switch shape {
+	case "sliding":
+		r.line("window: %s", m.ticks(1, 6))
+	case "tumbling":
+		r.line("window: {tumbling: %s}", m.ticks(1, 6))
+	case "session":
+		gap := m.int(1, 3)
+		r.line("window: {session: %s, max: %s}", time.Duration(gap)*m.tick, m.ticks(gap, 9))
+	case "last":
+		r.line("window: {last: %d}", m.int(1, 5))
+	case "bounded":
+		r.line(`window: {start: 'message == "x"', end: 'message == "y"', max: %s}`, m.ticks(1, 9))
+	}
+	history := shape == "sliding" || shape == "tumbling"
+	if shape != "sliding" && shape != "last" && m.oneIn(3) {
+		low := m.of("count() < %d", "count() <= %d", `count(message == "x") < %d`, "sum(attrs.v) < %d", "distinct(attrs.v) <= %d")
+		if upper {
+			low = "count() < %d"
+		}
+		r.line("condition: %s", fmt.Sprintf(low, m.int(1, 5)))
+		return true
+	}
+	cond := m.aggregate(upper, history)
+	if m.oneIn(3) {
+		cond = fmt.Sprintf("%s %s %s", cond, m.of("&&", "||"), m.aggregate(upper, false))
+	}
+	r.line("condition: %s", cond)
+	if m.oneIn(3) {
+		low := m.of("count() < %d", "count() <= %d", "avg(attrs.v) < %d", "max(attrs.v) < %d", "sum(attrs.v) < %d")
+		if upper {
+			low = "count() < %d"
+		}
+		r.line("clear: %s", fmt.Sprintf(low, m.int(1, 4)))
+	}
+	return false
+}
+
+// aggregate is a condition that more events can only... make true: none that
+// absence could.
+func (m maker) aggregate(upper, history bool) string {
+	n := m.int(1, 4)
+	if upper {
+		return fmt.Sprintf(m.of("count() >= %d", `count(incident.state == "open") >= %d`), n)
+	}
+	options := []string{
+		"count() >= %d", "count() >= %d", "count() >= %d", "count() > %d",
+		`count(message == "x") >= %d`, "sum(attrs.v) >= %d", "distinct(attrs.v) >= %d", "distinct(message) >= %d",
+		"avg(attrs.v) > %d.1", "min(attrs.v) >= %d", "max(attrs.v) >= %d", "stddev(attrs.v) > %d.37",
+		"quantile(0.5, attrs.v) >= %d", "quantile(0.9, attrs.v) > %d.03", "first(attrs.v) == %d", "last(attrs.v) >= %d",
+		`count(message == "x") / count() > 0.%d7`,
+	}
+	if history {
+		options = append(options,
+			"count() > %d * previous(count())", "count() > %d * previous(count())", "avg(attrs.v) > previous(avg(attrs.v)) + %d.2",
+			fmt.Sprintf("count() >= baseline(count(), %s, 2) * %%d", m.ticks(6, 9)),
+			fmt.Sprintf("avg(attrs.v) > baseline(avg(attrs.v), %s, 3) + 0.%%d3", m.ticks(6, 7)))
+	}
+	return fmt.Sprintf(m.of(options...), n)
+}
+
+func (m maker) absence(r *ruleText, upper bool) {
+	every := m.int(1, 6)
+	field := []string{fmt.Sprintf("every: %s", time.Duration(every)*m.tick)}
+	if m.oneIn(2) {
+		field = append(field, fmt.Sprintf("min: %d", m.int(1, 3)))
+	}
+	if m.oneIn(3) {
+		field = append(field, fmt.Sprintf("remember: %s", m.ticks(every+4, every+9)))
+	}
+	if m.oneIn(3) {
+		field = append(field, fmt.Sprintf("forget_after: %s", m.ticks(every+4, every+12)))
+	}
+	r.line("absence: {%s}", strings.Join(field, ", "))
+}
+
+func (m maker) change(r *ruleText, upper bool) {
+	of := m.of("attrs.v", "message", "attrs.u")
+	if upper {
+		of = "incident.state"
+	}
+	switch m.int(1, 3) {
+	case 1:
+		r.line("change: {of: %s, detect: changed}", of)
+	case 2:
+		r.line("change: {of: %s, detect: first_seen, memory: %s, learn: %s}", of, m.ticks(2, 12), m.ticks(0, 3))
+	case 3:
+		r.line("change: {of: %s, detect: flapping, changes: %d, within: %s}", of, m.int(1, 4), m.ticks(1, 8))
+	}
+}
+
+func (m maker) temporal(r *ruleText, upper bool) (atClose bool) {
+	r.line("temporal:")
+	r.depth++
+	defer func() { r.depth-- }()
+	r.line("window: %s", m.ticks(1, 6))
+	if upper {
+		r.line(`events: {ex: 'incident.state == "open"', why: 'incident.state == "resolved"'}`)
+	} else {
+		r.line("events: {ex: 'message == \"x\"', why: '%s'}", m.of(`message == "y"`, "attrs.v >= 2"))
+	}
+	switch m.int(1, 4) {
+	case 1:
+		r.line("condition: ex >= %d && why > %d", m.int(1, 3), m.int(0, 2))
+	case 2:
+		r.line("condition: ex >= %d || why >= %d", m.int(1, 4), m.int(1, 3))
+	case 3:
+		r.line("condition: ex >= %d && why %s", m.int(1, 2), m.of("== 0", "< 2", "<= 1"))
+		return true
+	}
+	return false
+}
+
+func (m maker) sequence(r *ruleText, upper bool) {
+	r.line("sequence:")
+	r.depth++
+	defer func() { r.depth-- }()
+	r.line("within: %s", m.ticks(2, 12))
+	r.line("contiguity: %s", m.of("relaxed", "relaxed", "strict", "any"))
+	r.line("skip: %s", m.of("past_last", "past_last", "next", "none"))
+	if m.oneIn(3) {
+		r.line("on_timeout: emit")
+	}
+	if m.oneIn(5) && !upper {
+		r.line("until: attrs.v == 4")
+	}
+	r.line("steps:")
+	r.depth++
+	n := m.int(1, 4)
+	absentAt := -1
+	if m.oneIn(2) && n > 1 {
+		absentAt = m.int(0, n-1)
+	}
+	var named []string // steps that later ones may read
+	for i := range n {
+		r.line("- {%s}", m.step(i, i == absentAt, n == 1 || i == firstPresent(absentAt) || i == lastPresent(n, absentAt), upper, named))
+		if i != absentAt {
+			named = append(named, fmt.Sprintf("s%d", i))
+		}
+	}
+	r.depth--
+}
+
+func firstPresent(absent int) int {
+	if absent == 0 {
+		return 1
+	}
+	return 0
+}
+
+func lastPresent(n, absent int) int {
+	if absent == n-1 {
+		return n - 2
+	}
+	return n - 1
+}
+
+func (m maker) step(i int, absent, must, upper bool, named []string) string {
+	match := m.of(`message == "x"`, `message == "y"`, `message == "z"`, "attrs.v >= 2")
+	if upper {
+		match = m.of(`incident.state == "open"`, `incident.state == "resolved"`)
+	}
+	field := []string{fmt.Sprintf("name: s%d, match: '%s'", i, match)}
+	if absent {
+		field = append(field, "absent: true")
+		if i == 0 || m.oneIn(2) {
+			field = append(field, "within: "+m.ticks(1, 5))
+		}
+		return strings.Join(field, ", ")
+	}
+	switch m.int(1, 6) {
+	case 1:
+		field = append(field, fmt.Sprintf("times: %d", m.int(2, 3)))
+	case 2:
+		low := m.int(1, 2)
+		field = append(field, fmt.Sprintf("times: {min: %d, max: %d}", low, low+m.int(1, 2)))
+	}
+	if !must && m.oneIn(3) {
+		field = append(field, "optional: true")
+	}
+	if m.oneIn(4) {
+		field = append(field, "greedy: true")
+	}
+	if i > 0 && m.oneIn(3) {
+		field = append(field, "within: "+m.ticks(1, 6))
+	}
+	if len(named) > 0 && !upper && m.oneIn(4) {
+		field = append(field, fmt.Sprintf("where: 'attrs.v %s %s.attrs.v'", m.of("==", ">=", "!="), m.of(named...)))
+	}
+	return strings.Join(field, ", ")
+}
+
+// events draws a stream of n events, in order.
+func (m maker) events(n int) []*event.Event {
+	out := make([]*event.Event, n)
+	t := m.base
+	for i := range out {
+		t = t.Add(time.Duration(m.int(0, 12)/3) * m.tick) // mostly close together
+		if m.oneIn(25) {
+			t = t.Add(time.Duration(m.int(5, 30)) * m.tick)
+		}
+		at := t
+		switch m.int(1, 10) {
+		case 1:
+			at = at.Add(1)
+		case 2:
+			at = at.Add(-1)
+		case 3:
+			at = at.Add(m.tick / 2)
+		}
+		out[i] = m.event(at, i)
+	}
+	return out
+}
+
+func (m maker) event(at time.Time, i int) *event.Event {
+	e := &event.Event{
+		Time: at.UnixNano(), Kind: "log", Level: "error",
+		Service: m.of("a", "a", "a", "b", ""),
+		Host:    m.of("h", "h", "h", "i"),
+		Message: m.of("x", "x", "y", "y", "z", "ok"),
+		Pos:     event.Pos{Seq: uint64(i + 1)},
+	}
+	e.Raw = fmt.Sprintf("%s %d", e.Message, i)
+	attrs := map[string]any{"u": m.of("p", "q")}
+	switch v := m.int(0, 6); v {
+	case 5: // no v
+	case 6:
+		attrs["v"] = "text"
+	default:
+		attrs["v"] = v
+	}
+	e.SetAttrs(attrs)
+	return e
+}
