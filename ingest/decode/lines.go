@@ -74,11 +74,7 @@ func trimCR(b []byte) []byte {
 func (d *Decoder) objectLine(data []byte, at int, line []byte, env *envelope) int {
 	d.start()
 	if d.js.whole(line) {
-		if d.dockerLine(env) {
-			return 0
-		}
-		d.flushAll()
-		d.scanned(view(line), view(line), env)
+		d.wholeLine(view(line), env)
 		return 0
 	}
 	if n := spannedObject(data[at:]); n > 0 {
@@ -89,6 +85,18 @@ func (d *Decoder) objectLine(data []byte, at int, line []byte, env *envelope) in
 	}
 	d.textLine(view(line), env)
 	return 0
+}
+
+// wholeLine goes on with a line that js has read.
+func (d *Decoder) wholeLine(line string, env *envelope) {
+	switch {
+	case d.dockerLine(env):
+	case len(d.groups.list) == 0:
+		d.scanned(line, line, env)
+	default:
+		d.flushAll() // which uses js for other texts
+		d.object(line, env)
+	}
 }
 
 // spannedObject returns the length of a JSON object that is written over several
@@ -214,7 +222,7 @@ func goesOn(rigid bool, text, line string) bool {
 	if looksContinued(line) {
 		return true
 	}
-	return rigid && !startsEvent(line)
+	return rigid && (!startsEvent(line) || strings.HasPrefix(line, pyTrace))
 }
 
 // flush decodes a group's text.
@@ -318,9 +326,12 @@ func (d *Decoder) dockerLine(env *envelope) bool {
 // a newline is one that a shipper has trimmed.
 const dockerPiece = 16 << 10
 
+// pyTrace begins Python's stack trace, which follows the line that logs it.
+const pyTrace = "Traceback (most recent call last)"
+
 // opensTrace reports whether a line is the head of a crash report.
 func opensTrace(s string) bool {
-	for _, p := range []string{"panic: ", "fatal error: ", "goroutine ", "Traceback (most recent call last)", "Exception in thread", "runtime: ", "Unhandled exception", "thread '"} {
+	for _, p := range []string{"panic: ", "fatal error: ", "goroutine ", pyTrace, "Exception in thread", "runtime: ", "Unhandled exception", "thread '"} {
 		if strings.HasPrefix(s, p) {
 			return true
 		}

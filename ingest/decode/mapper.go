@@ -368,6 +368,7 @@ func errorLine(s string) string {
 
 func (m *mapper) fillPod(ev *event.Event) {
 	pod := m.text(fPod)
+	pod = pod[strings.LastIndexByte(pod, '/')+1:] // klog writes namespace/name
 	if !m.has(fInstance) {
 		ev.Instance = pod
 	}

@@ -328,7 +328,7 @@ func (n *natsFields) describe() {
 	n.ev.Level, n.ev.SeverityNumber = sev.level, sev.number
 	n.ev.Message = natsMessage(n.ev, n.o)
 	if n.ev.Error == "" && level == "error" {
-		n.ev.Error = firstText(n.ev.NATS.Reason, n.ev.Message)
+		n.ev.Error = n.ev.NATS.Reason
 	}
 }
 
