@@ -44,9 +44,9 @@ var csvRoles = map[string]role{
 	"traceid": roleTrace, "spanid": roleSpan, "level": roleLevel, "severity": roleLevel, "severitytext": roleLevel,
 }
 
-// IsHeader reports whether the first line of a file names columns, so that it
+// HeaderLine reports whether the first line of a file names columns, so that it
 // must go with every further piece of the file (ingest.Record.Header).
-func IsHeader(line []byte) bool { return csvHeaderOf(line) != nil }
+func HeaderLine(line []byte) bool { return csvHeaderOf(line) != nil }
 
 // csvHeaderOf reads a header line: at least three columns, a time and a text
 // among them.
