@@ -19,8 +19,8 @@ const (
 	redeliveryDelay    = 250 * time.Millisecond
 )
 
-// carriers are the towns that can be delivered to.
-var carriers = map[string]string{"Berlin": "bike", "Lisbon": "van", "Oslo": "rail"}
+// couriers are the towns that can be delivered to.
+var couriers = map[string]string{"Berlin": "bike", "Lisbon": "van", "Oslo": "rail"}
 
 // inventory is the worker: it answers reservations and, as the JetStream
 // consumer "fulfilment", ships accepted orders.
@@ -144,13 +144,13 @@ func (w *inventory) ship(msg jetstream.Msg) {
 		return
 	}
 	log = log.With("order_id", o.ID)
-	carrier, ok := carriers[o.ShipTo]
+	courier, ok := couriers[o.ShipTo]
 	if !ok {
-		log.Error("cannot ship order", "error", fmt.Sprintf("no carrier delivers to %q", o.ShipTo))
+		log.Error("cannot ship order", "error", fmt.Sprintf("no courier delivers to %q", o.ShipTo))
 		_ = msg.NakWithDelay(redeliveryDelay) // unanswered, it comes again after AckWait
 		return
 	}
-	log.Info("shipped", "carrier", carrier)
+	log.Info("shipped", "courier", courier)
 	_ = msg.Ack()
 }
 

@@ -46,12 +46,13 @@ type serverLog struct {
 
 func newServerLog() *serverLog { return &serverLog{lines: make(chan string, 4096)} }
 
-// publishTo sends every line, those of the start included, to logs.nats-server.
+// publishTo sends every line, those of the start included, to logs.nats-server,
+// and closes the connection after the last one.
 func (l *serverLog) publishTo(nc *nats.Conn) {
 	l.done.Go(func() {
+		defer nc.Close()
 		for line := range l.lines {
-			// The connection outlives the server by nothing: what it says while it
-			// shuts down has no reader.
+			// What the server says while it shuts down has no reader.
 			_ = nc.Publish("logs.nats-server", []byte(line))
 		}
 	})
