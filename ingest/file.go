@@ -90,6 +90,7 @@ func (f *Files) add(path string) {
 	p.fileReader = fileReader{files: f, path: path, index: len(f.files), size: f.size, count: &f.count, problem: f.problem}
 	if info, err := os.Stat(path); err == nil && path != Stdin && info.Mode().IsRegular() {
 		p.regular = true
+		p.changed = info.ModTime().UnixNano()
 		f.total += info.Size()
 	}
 	f.files = append(f.files, p)
@@ -190,7 +191,7 @@ func (p *file) head(ctx context.Context) (Batch, error) {
 	if !p.regular || p.ended || p.ready != nil || p.coming != nil || p.text != nil {
 		return p.peek(ctx)
 	}
-	r := fileReader{files: p.files, path: p.path, index: p.index, size: pieceSize / 8, count: new(fileCounts)}
+	r := fileReader{files: p.files, path: p.path, index: p.index, size: pieceSize / 8, changed: p.changed, count: new(fileCounts)}
 	defer r.close()
 	return r.next(), nil
 }

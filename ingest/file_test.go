@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -110,6 +111,9 @@ func TestFilesReadEveryForm(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFiles(t, FileOptions{}, write(t, filepath.Join(t.TempDir(), tt.name), tt.data))
+			if head, err := f.Head(t.Context(), 0); err != nil || time.Since(time.Unix(0, head.Records[0].Reference)) > time.Hour {
+				t.Errorf("head %+v, %v: want the file's time", head, err)
+			}
 			if got := readAll(t, f, 0); !bytes.Equal(got, text) {
 				t.Errorf("got %d bytes, want %d", len(got), len(text))
 			}

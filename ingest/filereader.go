@@ -11,8 +11,9 @@ import (
 type fileReader struct {
 	files   *Files
 	path    string
-	index   int // of the partition
-	size    int // of a piece
+	index   int   // of the partition
+	size    int   // of a piece
+	changed int64 // when the file was, nanoseconds since the epoch; 0: unknown
 	count   *fileCounts
 	problem func(path string, err error) // nil: nobody wants to know
 
@@ -36,7 +37,7 @@ func (r *fileReader) next() Batch {
 		data = bytes.TrimPrefix(data, byteOrderMark)
 	}
 	if len(data) > 0 {
-		b.Records = []Record{{Data: data, Seq: first, Lines: true, Header: r.header}}
+		b.Records = []Record{{Data: data, Seq: first, Lines: true, Header: r.header, Reference: r.changed}}
 	}
 	if first == 1 {
 		r.keepHeader(data)

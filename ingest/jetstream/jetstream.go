@@ -184,8 +184,16 @@ func (s *Source) Run(ctx context.Context, out func(ingest.Batch) error) error {
 	return runAll(ctx, s.readers, out)
 }
 
-// runAll runs readers at once and hands their batches to out, one at a time.
-func runAll(ctx context.Context, readers []*reader, out func(ingest.Batch) error) error {
+// runner reads one partition.
+type runner interface {
+	run(ctx context.Context, emit emitFunc) error
+}
+
+// emitFunc hands a batch over; it blocks.
+type emitFunc func(context.Context, ingest.Batch) error
+
+// runAll reads partitions at once and hands their batches to out, one at a time.
+func runAll[R runner](ctx context.Context, partitions []R, out func(ingest.Batch) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	batches := make(chan ingest.Batch)
@@ -198,7 +206,7 @@ func runAll(ctx context.Context, readers []*reader, out func(ingest.Batch) error
 		}
 	}
 	var wg sync.WaitGroup
-	for _, r := range readers {
+	for _, r := range partitions {
 		wg.Go(func() {
 			if err := r.run(ctx, emit); err != nil {
 				cancel(err)

@@ -32,7 +32,6 @@ type collector struct {
 	seqs    []uint64
 	data    []string
 	idle    int // empty batches with nothing pending
-	hold    chan struct{}
 }
 
 // quick are the settings of a source whose ticks a test can wait for.

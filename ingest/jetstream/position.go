@@ -22,9 +22,9 @@ func parseReply(reply string) (p position, ok bool) {
 	}
 	switch dots := strings.Count(rest, "."); {
 	case dots == 6:
-		rest, ok = skipTokens(rest, 2)
+		rest = skipTokens(rest, 2)
 	case dots >= 8:
-		rest, ok = skipTokens(rest, 4)
+		rest = skipTokens(rest, 4)
 	default:
 		return p, false
 	}
@@ -43,15 +43,12 @@ func parseReply(reply string) (p position, ok bool) {
 	return p, p.stream > 0
 }
 
-func skipTokens(s string, n int) (string, bool) {
+// skipTokens drops n tokens of s, which has more.
+func skipTokens(s string, n int) string {
 	for range n {
-		i := strings.IndexByte(s, '.')
-		if i < 0 {
-			return "", false
-		}
-		s = s[i+1:]
+		s = s[strings.IndexByte(s, '.')+1:]
 	}
-	return s, true
+	return s
 }
 
 // number reads the first token of s.

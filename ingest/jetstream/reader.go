@@ -82,7 +82,7 @@ type reader struct {
 
 // run reads until ctx is done (then its error is the cause), the limit is
 // reached (nil) or nothing can help.
-func (r *reader) run(ctx context.Context, emit func(context.Context, ingest.Batch) error) error {
+func (r *reader) run(ctx context.Context, emit emitFunc) error {
 	status := r.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer r.nc.RemoveStatusListener(status)
 	r.retry = newBackoff()
@@ -140,7 +140,7 @@ func (r *reader) subscribe(b bound) error {
 func (r *reader) detach() { _ = r.sub.Unsubscribe() } // fails only on a closed connection
 
 // read hands over batches until the consumer has to be bound anew.
-func (r *reader) read(ctx context.Context, status <-chan nats.Status, emit func(context.Context, ingest.Batch) error) error {
+func (r *reader) read(ctx context.Context, status <-chan nats.Status, emit emitFunc) error {
 	if r.limit.seq > 0 && r.pending == 0 {
 		return r.finish(ctx, emit)
 	}
@@ -199,7 +199,7 @@ type pullRequest struct {
 
 // handOver takes m and what came with it. An error of the reader itself comes
 // after the batch.
-func (r *reader) handOver(ctx context.Context, m *nats.Msg, emit func(context.Context, ingest.Batch) error) error {
+func (r *reader) handOver(ctx context.Context, m *nats.Msg, emit emitFunc) error {
 	b, reason := r.gather(m)
 	if len(b.Records) > 0 {
 		r.retry.reset()
@@ -223,7 +223,7 @@ func (r *reader) handOver(ctx context.Context, m *nats.Msg, emit func(context.Co
 	return nil
 }
 
-func (r *reader) finish(ctx context.Context, emit func(context.Context, ingest.Batch) error) error {
+func (r *reader) finish(ctx context.Context, emit emitFunc) error {
 	if err := emit(ctx, ingest.Batch{Partition: r.partition, End: true}); err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (r *reader) finish(ctx context.Context, emit func(context.Context, ingest.B
 
 // emit hands b over. While the receiver makes us wait, requests expire and what
 // is stored meanwhile is not announced: the heartbeats that queued up are stale.
-func (r *reader) emit(ctx context.Context, b ingest.Batch, emit func(context.Context, ingest.Batch) error) error {
+func (r *reader) emit(ctx context.Context, b ingest.Batch, emit emitFunc) error {
 	begin := time.Now()
 	err := emit(ctx, b)
 	r.doubt = r.doubt || time.Since(begin) > r.tick/2
@@ -401,7 +401,7 @@ func (r *reader) look(ctx context.Context) error {
 
 // idle is called when the server had nothing for us for a tick. If that means
 // that everything was read, an empty batch says so.
-func (r *reader) idle(ctx context.Context, emit func(context.Context, ingest.Batch) error) error {
+func (r *reader) idle(ctx context.Context, emit emitFunc) error {
 	r.beats++
 	if r.doubt || r.beats%auditEvery == 0 {
 		if err := r.audit(ctx); err != nil {

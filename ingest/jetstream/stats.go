@@ -12,7 +12,7 @@ type Stats struct {
 	Redelivered uint64    // messages that came again and were dropped
 	Dropped     uint64    // core subscriptions: lost because the reader was too slow
 	Missing     uint64    // removed from the stream before they were read
-	Gaps        uint64    // times that deliveries were lost on the way and asked for again
+	Gaps        uint64    // times that deliveries were lost on the way and asked for again; core: disconnects
 	Rewinds     uint64    // times that the consumer was rewound, for that or at the start
 	Pending     int64     // messages not read yet, as far as known
 	Unsafe      uint64    // batches handed over and not released yet
