@@ -1,82 +1,150 @@
 package rules
 
-import "corral/event"
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
 
-// Expr is a checked, compiled expression.
-type Expr struct{ text string }
+	"github.com/expr-lang/expr/ast"
+
+	"corral/event"
+)
+
+// Expr is a checked, compiled expression. It may be used by any number of
+// goroutines.
+type Expr struct {
+	text  string
+	canon string       // of the lowered tree: equal for expressions that mean the same
+	typ   reflect.Type // as checked; nil or interface: any
+	root  ast.Node     // resolved and checked, as written
+	low   ast.Node     // lowered
+	names map[string]*ident
+	in    *analysis
+
+	bool  boolFn
+	value valueFn
+
+	oracle func() (*program, error)
+}
 
 // Bool evaluates a condition. A failing evaluation (nil, wrong type) is false;
 // failed reports it.
-func (x *Expr) Bool(env *Env) (ok, failed bool) { panic("stub") }
+func (x *Expr) Bool(env *Env) (ok, failed bool) {
+	t := x.bool(env)
+	return t == tTrue, t == tUnknown
+}
 
 // Value evaluates to a value; Nil if it fails.
-func (x *Expr) Value(env *Env) event.Value { panic("stub") }
+func (x *Expr) Value(env *Env) event.Value { return x.value(env) }
 
 // Text is the expression as written.
 func (x *Expr) Text() string { return x.text }
 
-// Template is text with {{ expression }} in it.
-type Template struct{ text string }
-
-// Render never fails: an expression that does renders as "?".
-func (t *Template) Render(env *Env) string { panic("stub") }
-
-// Cron is a five-field schedule in a time zone; a local time that a clock
-// change skips or repeats counts once.
-type Cron struct{}
-
-// Next returns the first instant strictly after t, nanoseconds since the epoch.
-func (c *Cron) Next(t int64) int64 { panic("stub") }
-
-// Schedule is when a rule is active: 'Mon-Fri 08:00-18:00' in a time zone.
-type Schedule struct{}
-
-// Active reports whether t is inside.
-func (s *Schedule) Active(t int64) bool { panic("stub") }
-
-// groupKey is one name of group_by with its expression, by step where steps differ.
-type groupKey struct{}
-
-type matcherState struct{}
-
-// File is the content of a rule file.
+// File is content of a rule file.
 type File struct {
 	Name string
 	Data []byte
 }
 
-// Diagnostic is one finding of the checker, with the place it is about.
-type Diagnostic struct {
-	File                       string
-	Line, Col, EndLine, EndCol int    // 1-based, columns in runes; End exclusive
-	Level                      string // error, warning
-	Code                       string // E103
-	Message                    string
-	Note                       string   // under the caret: did you mean "status"?
-	Help                       string   // = help: …
-	Source                     []string // the source lines Line…EndLine (and what must stand before them to be read)
-	SourceLine                 int      // number of Source[0]
+// want is what an expression must yield.
+type want uint8
+
+const (
+	wantAny want = iota
+	wantBool
+)
+
+// compileExpr takes an expression from text to closures; nil if it has mistakes,
+// which are reported.
+func compileExpr(rep *report, text exprText, sc *scope, w want) *Expr {
+	a := newAnalysis(rep, text, sc)
+	n := a.parse()
+	if n == nil {
+		return nil
+	}
+	x := a.finish(a.resolve(n), n, w, sc.what)
+	if x != nil {
+		x.text = strings.TrimSpace(text.text)
+	}
+	return x
 }
 
-// Load reads files and directories (*.yaml, *.yml; tests *_test.yaml left out)
-// and compiles what is in them. The Set is nil if any diagnostic is an error; err
-// is for files that could not be read, none at all, and zero rules.
-func Load(paths []string) (*Set, []Diagnostic, error) { panic("stub") }
+// finish checks and compiles a resolved tree. written is the tree before its names
+// were resolved, for the text.
+func (a *analysis) finish(root, written ast.Node, w want, what string) *Expr {
+	if root == nil {
+		return nil
+	}
+	root, typ := a.check(root)
+	if a.failed {
+		return nil
+	}
+	if w == wantBool && !isBool(typ) {
+		a.failNotBool(root, typ, what)
+		return nil
+	}
+	a.lint(root)
+	return a.compile(root, nodeText(written), typ)
+}
 
-// Parse is Load for content already read.
-func Parse(files []File) (*Set, []Diagnostic) { panic("stub") }
+func isBool(t reflect.Type) bool {
+	return t == nil || t.Kind() == reflect.Interface || t.Kind() == reflect.Bool
+}
 
-// EncodeKey makes one string of group key values, length-prefixed, and DecodeKey
-// the values of it again.
-func EncodeKey(values []string) string { panic("stub") }
+func (a *analysis) failNotBool(root ast.Node, typ reflect.Type, what string) {
+	name := typeName(typ)
+	help := fmt.Sprintf("help: compare it, e.g. %s %s", a.brief(root), map[string]string{"string": `== "admin"`, "int": "> 0", "float": "> 0"}[name])
+	switch x := root.(type) {
+	case *ast.ConditionalNode:
+		help = fmt.Sprintf("help: compare it, e.g. (… ? %s : %s) == %s", a.textOf(x.Exp1), a.textOf(x.Exp2), a.textOf(x.Exp1))
+	default:
+		if name != "string" && name != "int" && name != "float" {
+			help = ""
+		}
+	}
+	from, to := a.nodeSpan(root)
+	a.fail(from, to, codeNotBool, fmt.Sprintf("%s must be true or false, this is %s", what, withArticle(name)), "", help)
+}
 
-// DecodeKey is EncodeKey's inverse.
-func DecodeKey(key string) []string { panic("stub") }
+func (a *analysis) brief(n ast.Node) string {
+	s := a.textOf(n)
+	if strings.ContainsAny(s, " ?") {
+		return "(" + s + ")"
+	}
+	return s
+}
 
-// Matcher returns a new matcher for one goroutine.
-func (s *Set) Matcher() *Matcher { panic("stub") }
+// compile lowers a checked tree and makes closures of it.
+func (a *analysis) compile(root ast.Node, text string, typ reflect.Type) *Expr {
+	l := &lowering{idents: a.idents, vars: map[string]kindOf{}}
+	low, _ := l.lower(root)
+	c := &closures{idents: a.idents}
+	x := &Expr{text: text, typ: typ, root: root, low: low, names: a.idents, in: a, canon: canonical(low)}
+	x.bool, x.value = c.bool(low), c.value(low)
+	if c.err != nil { // a tree that passed the checker compiles; if not, say so rather than guess
+		a.failNode(root, codeSyntax, c.err.Error(), "", "")
+		return nil
+	}
+	x.oracle = sync.OnceValues(func() (*program, error) { return compileVM(low, a.idents) })
+	return x
+}
 
-// Match appends to out the rules that ev concerns, by Rule.Index. Keys and
-// string args may be views on ev: use them before ev's buffer goes, or make the
-// matches anew from a clone.
-func (m *Matcher) Match(ev *event.Event, out []Match) []Match { panic("stub") }
+// runVM evaluates in expr's VM alone: the oracle of the fast path.
+func (x *Expr) runVM(env *Env) (event.Value, error) {
+	p, err := x.oracle()
+	if err != nil {
+		return event.Value{}, err
+	}
+	return p.run(env), nil
+}
+
+// reads says whether the expression reads a name for which f holds.
+func (x *Expr) reads(f func(*ident) bool) bool {
+	for _, id := range x.names {
+		if f(id) {
+			return true
+		}
+	}
+	return false
+}

@@ -7,6 +7,8 @@ package rules
 import (
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
 	"corral/event"
 )
 
@@ -48,6 +50,8 @@ type Set struct {
 	// decode.New wants to know (event.Event.Slot).
 	AttrPaths []string
 	byID      map[string]*Rule
+
+	eventPlans, incidentPlans []plan
 }
 
 // Rule looks a rule up by its id; nil if there is none.
@@ -109,8 +113,13 @@ type Rule struct {
 	SelectHash string
 	Text       string // the rule's YAML as written
 
-	match   *Expr // nil: everything
-	groupBy []groupKey
+	// Tests is the rule's inline `tests:`, nil if it has none.
+	Tests *yaml.Node
+
+	match     *Expr // nil: everything
+	groupBy   []groupKey
+	doc       *ruleDoc
+	inhibitAt []*yaml.Node // of each Inhibition.Rule
 }
 
 // SeverityStep is one step of a severity ladder: the first whose When holds.

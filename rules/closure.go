@@ -1,0 +1,414 @@
+package rules
+
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr/ast"
+
+	"corral/event"
+)
+
+// The fast path: a lowered tree becomes a tree of closures over the event's typed
+// fields. They allocate nothing. What they do not cover (loops, variables, most of
+// expr's functions) is left to the VM, sub-expression by sub-expression.
+
+type (
+	boolFn  func(*Env) tri
+	valueFn func(*Env) event.Value
+	textFn  func(*Env) string
+	intFn   func(*Env) int
+)
+
+// closures compiles lowered trees that read idents.
+type closures struct {
+	idents map[string]*ident
+	err    error
+}
+
+// callOf returns the primitive's name and arguments if n is a call of one.
+func callOf(n ast.Node) (string, []ast.Node) {
+	c, ok := n.(*ast.CallNode)
+	if !ok {
+		return "", nil
+	}
+	id, ok := c.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return "", nil
+	}
+	return strings.TrimPrefix(id.Value, "§"), c.Arguments
+}
+
+func (c *closures) bool(n ast.Node) boolFn {
+	switch n := n.(type) {
+	case *ast.BoolNode:
+		t := triOf(n.Value)
+		return func(*Env) tri { return t }
+	case *ast.UnaryNode:
+		if n.Operator == "!" {
+			f := c.bool(n.Node)
+			return func(env *Env) tri { return f(env).not() }
+		}
+	case *ast.BinaryNode:
+		if f := c.boolBinary(n); f != nil {
+			return f
+		}
+	case *ast.ConditionalNode:
+		cond, yes, no := c.bool(n.Cond), c.bool(n.Exp1), c.bool(n.Exp2)
+		return func(env *Env) tri {
+			if cond(env) == tTrue {
+				return yes(env)
+			}
+			return no(env)
+		}
+	case *ast.CallNode:
+		if f := c.boolCall(n); f != nil {
+			return f
+		}
+	}
+	f := c.value(n)
+	return func(env *Env) tri { return truth(f(env)) }
+}
+
+func (c *closures) boolBinary(n *ast.BinaryNode) boolFn {
+	switch n.Operator {
+	case "&&":
+		return c.and(n.Left, n.Right)
+	case "||":
+		return c.or(n.Left, n.Right)
+	case "==":
+		return c.equal(n.Left, n.Right)
+	case "!=":
+		f := c.equal(n.Left, n.Right)
+		return func(env *Env) tri { return f(env).not() }
+	case "<", "<=", ">", ">=":
+		return c.compare(n.Operator, n.Left, n.Right)
+	case "contains", "startsWith", "endsWith":
+		return c.textOp(n.Operator, n.Left, n.Right)
+	}
+	return nil
+}
+
+func (c *closures) and(left, right ast.Node) boolFn {
+	l, r := c.bool(left), c.bool(right)
+	return func(env *Env) tri {
+		t := l(env)
+		if t == tFalse {
+			return tFalse
+		}
+		return and(t, r(env))
+	}
+}
+
+func (c *closures) or(left, right ast.Node) boolFn {
+	l, r := c.bool(left), c.bool(right)
+	return func(env *Env) tri {
+		t := l(env)
+		if t == tTrue {
+			return tTrue
+		}
+		return or(t, r(env))
+	}
+}
+
+func (c *closures) boolCall(n *ast.CallNode) boolFn {
+	name, args := callOf(n)
+	switch name {
+	case "&&":
+		return c.and(args[0], args[1])
+	case "||":
+		return c.or(args[0], args[1])
+	case "not":
+		f := c.bool(args[0])
+		return func(env *Env) tri { return f(env).not() }
+	case "bool":
+		return c.bool(args[0])
+	case "is":
+		f := c.bool(args[0])
+		return func(env *Env) tri { return triOf(f(env) == tTrue) }
+	case "<", "<=", ">", ">=":
+		return c.compare(name, args[0], args[1])
+	case "contains", "startsWith", "endsWith":
+		return c.textOp(name, args[0], args[1])
+	case "in", "cidr":
+		f, set := c.value(args[0]), args[1].(*ast.ConstantNode).Value.(membership)
+		return func(env *Env) tri { return set.has(f(env)) }
+	case "re":
+		return c.match(args[0], args[1].(*ast.ConstantNode).Value.(*regexp.Regexp))
+	case "within":
+		a, b := c.value(args[0]), c.value(args[1])
+		return func(env *Env) tri { return within(a(env), b(env)) }
+	}
+	return nil
+}
+
+// equal compares; the usual forms, a field with a constant, without boxing.
+func (c *closures) equal(left, right ast.Node) boolFn {
+	if _, isConst := constValue(left); isConst {
+		left, right = right, left
+	}
+	if v, ok := constValue(right); ok {
+		switch want := v.(type) {
+		case string:
+			if f := c.text(left); f != nil {
+				return func(env *Env) tri { return triOf(f(env) == want) }
+			}
+		case int:
+			if f := c.int(left); f != nil {
+				return func(env *Env) tri { return triOf(f(env) == want) }
+			}
+		}
+		f, want := c.value(left), fromVM(v)
+		return func(env *Env) tri { return triOf(equal(f(env), want)) }
+	}
+	a, b := c.value(left), c.value(right)
+	return func(env *Env) tri { return triOf(equal(a(env), b(env))) }
+}
+
+func (c *closures) compare(op string, left, right ast.Node) boolFn {
+	if want, ok := right.(*ast.IntegerNode); ok {
+		if f := c.int(left); f != nil {
+			return compareInt(op, f, want.Value)
+		}
+	}
+	if v, ok := constValue(right); ok {
+		f, want := c.value(left), fromVM(v)
+		return func(env *Env) tri { return compare(op, f(env), want) }
+	}
+	a, b := c.value(left), c.value(right)
+	return func(env *Env) tri { return compare(op, a(env), b(env)) }
+}
+
+func compareInt(op string, f intFn, want int) boolFn {
+	switch op {
+	case "<":
+		return func(env *Env) tri { return triOf(f(env) < want) }
+	case "<=":
+		return func(env *Env) tri { return triOf(f(env) <= want) }
+	case ">":
+		return func(env *Env) tri { return triOf(f(env) > want) }
+	}
+	return func(env *Env) tri { return triOf(f(env) >= want) }
+}
+
+func (c *closures) textOp(op string, left, right ast.Node) boolFn {
+	if want, ok := right.(*ast.StringNode); ok {
+		if f := c.text(left); f != nil {
+			return textOpConst(op, f, want.Value)
+		}
+	}
+	a, b := c.value(left), c.value(right)
+	return func(env *Env) tri { return textOp(op, a(env), b(env)) }
+}
+
+func textOpConst(op string, f textFn, want string) boolFn {
+	switch op {
+	case "contains":
+		return func(env *Env) tri { return triOf(strings.Contains(f(env), want)) }
+	case "startsWith":
+		return func(env *Env) tri { return triOf(strings.HasPrefix(f(env), want)) }
+	}
+	return func(env *Env) tri { return triOf(strings.HasSuffix(f(env), want)) }
+}
+
+func (c *closures) match(n ast.Node, re *regexp.Regexp) boolFn {
+	if f := c.text(n); f != nil {
+		return func(env *Env) tri { return triOf(re.MatchString(f(env))) }
+	}
+	f := c.value(n)
+	return func(env *Env) tri { return matchRE(f(env), re) }
+}
+
+// text compiles what is certainly a text without boxing; nil for anything else.
+func (c *closures) text(n ast.Node) textFn {
+	id, ok := n.(*ast.IdentifierNode)
+	if !ok || c.idents[id.Value] == nil {
+		return nil
+	}
+	f := c.idents[id.Value].field
+	if f == nil || f.text == nil {
+		return nil
+	}
+	get := f.text
+	return func(env *Env) string {
+		if env.Event == nil {
+			return ""
+		}
+		return get(env.Event)
+	}
+}
+
+// int is text for whole numbers.
+func (c *closures) int(n ast.Node) intFn {
+	id, ok := n.(*ast.IdentifierNode)
+	if !ok || c.idents[id.Value] == nil {
+		return nil
+	}
+	f := c.idents[id.Value].field
+	if f == nil || f.int == nil {
+		return nil
+	}
+	get := f.int
+	return func(env *Env) int {
+		if env.Event == nil {
+			return 0
+		}
+		return get(env.Event)
+	}
+}
+
+func (c *closures) value(n ast.Node) valueFn {
+	if v, ok := constValue(n); ok {
+		want := fromVM(v)
+		return func(*Env) event.Value { return want }
+	}
+	switch n := n.(type) {
+	case *ast.NilNode:
+		return func(*Env) event.Value { return event.Value{} }
+	case *ast.BoolNode:
+		want := triOf(n.Value).value()
+		return func(*Env) event.Value { return want }
+	case *ast.IdentifierNode:
+		if id := c.idents[n.Value]; id != nil {
+			return id.get
+		}
+	case *ast.UnaryNode:
+		return c.valueUnary(n)
+	case *ast.BinaryNode:
+		if f := c.valueBinary(n); f != nil {
+			return f
+		}
+	case *ast.ConditionalNode:
+		return c.valueConditional(n)
+	case *ast.CallNode:
+		if f := c.valueCall(n); f != nil {
+			return f
+		}
+	}
+	return c.fallback(n)
+}
+
+func (c *closures) valueUnary(n *ast.UnaryNode) valueFn {
+	if n.Operator == "!" {
+		f := c.bool(n)
+		return func(env *Env) event.Value { return f(env).value() }
+	}
+	f := c.value(n.Node)
+	if n.Operator == "-" {
+		return func(env *Env) event.Value { return negate(f(env)) }
+	}
+	return f
+}
+
+func (c *closures) valueBinary(n *ast.BinaryNode) valueFn {
+	if f := c.boolBinary(n); f != nil {
+		return func(env *Env) event.Value { return f(env).value() }
+	}
+	switch n.Operator {
+	case "+", "-", "*":
+		return c.arith(n.Operator, n.Left, n.Right)
+	case "??":
+		a, b := c.value(n.Left), c.value(n.Right)
+		return func(env *Env) event.Value {
+			if v := a(env); v.Kind != event.Nil {
+				return v
+			}
+			return b(env)
+		}
+	}
+	return nil
+}
+
+func (c *closures) arith(op string, left, right ast.Node) valueFn {
+	a, b := c.value(left), c.value(right)
+	return func(env *Env) event.Value { return arith(op, a(env), b(env)) }
+}
+
+func (c *closures) valueConditional(n *ast.ConditionalNode) valueFn {
+	cond, yes, no := c.bool(n.Cond), c.value(n.Exp1), c.value(n.Exp2)
+	return func(env *Env) event.Value {
+		if cond(env) == tTrue {
+			return yes(env)
+		}
+		return no(env)
+	}
+}
+
+func (c *closures) valueCall(n *ast.CallNode) valueFn {
+	if f := c.boolCall(n); f != nil {
+		return func(env *Env) event.Value { return f(env).value() }
+	}
+	name, args := callOf(n)
+	switch name {
+	case "+", "-", "*", "/", "%", "**", "^":
+		return c.arith(name, args[0], args[1])
+	case "neg":
+		f := c.value(args[0])
+		return func(env *Env) event.Value { return negate(f(env)) }
+	case "plus":
+		f := c.value(args[0])
+		return func(env *Env) event.Value { return negate(negate(f(env))) }
+	case "get":
+		a, b := c.value(args[0]), c.value(args[1])
+		return func(env *Env) event.Value { return member(a(env), b(env)) }
+	case "hour":
+		f, loc := c.value(args[0]), args[1].(*ast.ConstantNode).Value.(*time.Location)
+		return func(env *Env) event.Value { return hourOf(f(env), loc) }
+	case "weekday":
+		f, loc := c.value(args[0]), args[1].(*ast.ConstantNode).Value.(*time.Location)
+		return func(env *Env) event.Value { return weekdayOf(f(env), loc) }
+	case "lower", "upper", "trim":
+		return c.textFunc(name, args)
+	case "len":
+		f := c.value(args[0])
+		return func(env *Env) event.Value { return length(f(env)) }
+	}
+	return nil
+}
+
+var textFuncs = map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper, "trim": strings.TrimSpace}
+
+func (c *closures) textFunc(name string, args []ast.Node) valueFn {
+	if len(args) != 1 {
+		return nil
+	}
+	f, apply := c.value(args[0]), textFuncs[name]
+	return func(env *Env) event.Value {
+		v := f(env)
+		if v.Kind != event.String {
+			return event.Value{}
+		}
+		return strValue(apply(v.Str))
+	}
+}
+
+func length(v event.Value) event.Value {
+	switch v.Kind {
+	case event.String:
+		return intValue(utf8.RuneCountInString(v.Str))
+	case event.Tree:
+		switch x := v.Any.(type) {
+		case []any:
+			return intValue(len(x))
+		case map[string]any:
+			return intValue(len(x))
+		case map[string]string:
+			return intValue(len(x))
+		}
+	}
+	return event.Value{}
+}
+
+// fallback leaves a sub-expression to the VM.
+func (c *closures) fallback(n ast.Node) valueFn {
+	p, err := compileVM(n, c.idents)
+	if err != nil {
+		if c.err == nil {
+			c.err = err
+		}
+		return func(*Env) event.Value { return event.Value{} }
+	}
+	return p.run
+}

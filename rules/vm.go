@@ -1,0 +1,340 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+	"github.com/expr-lang/expr/vm/runtime"
+
+	"corral/event"
+)
+
+// Limits of one evaluation in the VM.
+const (
+	memoryBudget = 100_000 // values made
+	maxTurns     = 100_000 // turns of all loops together
+	maxList      = 10_000  // members of a list a function takes
+	maxText      = 1 << 20 // bytes of a text a function makes
+)
+
+const budgetName = "§budget"
+
+// budget counts the turns of loops in one evaluation.
+type budget struct{ turns int }
+
+var errTurns = errors.New("loops go on for too long")
+
+func (b *budget) turn() error {
+	if b.turns--; b.turns < 0 {
+		return errTurns
+	}
+	return nil
+}
+
+// program is a lowered expression compiled for expr's VM, with the names it reads.
+type program struct {
+	code   *vm.Program
+	idents []*ident
+}
+
+// machine is what an evaluation needs; machines are pooled.
+type machine struct {
+	vm     vm.VM
+	env    map[string]any
+	budget budget
+}
+
+var machines = sync.Pool{New: func() any {
+	m := &machine{env: map[string]any{}}
+	m.vm.MemoryBudget = memoryBudget
+	m.env[budgetName] = &m.budget
+	return m
+}}
+
+// run evaluates; nil if it fails.
+func (p *program) run(env *Env) event.Value {
+	m := machines.Get().(*machine)
+	defer machines.Put(m)
+	for _, id := range p.idents {
+		m.env[id.name] = id.get(env).Box()
+	}
+	m.budget.turns = maxTurns
+	v, err := m.vm.Run(p.code, m.env)
+	for _, id := range p.idents {
+		m.env[id.name] = nil // do not hold the event
+	}
+	if err != nil {
+		return event.Value{}
+	}
+	return fromVM(v)
+}
+
+// fromVM gives the VM's results the forms the primitives know.
+func fromVM(v any) event.Value {
+	if list, ok := anyList(v); ok {
+		return event.Value{Kind: event.Tree, Any: list}
+	}
+	return event.Of(v)
+}
+
+// compileVM compiles a lowered tree.
+func compileVM(root ast.Node, idents map[string]*ident) (*program, error) {
+	config := vmConfig(idents)
+	tree := &parser.Tree{Node: root, Source: file.NewSource("")}
+	if _, err := checker.Check(tree, config); err != nil {
+		return nil, fmt.Errorf("check lowered expression: %w", err)
+	}
+	code, err := compiler.Compile(tree, config)
+	if err != nil {
+		return nil, fmt.Errorf("compile expression: %w", err)
+	}
+	p := &program{code: code}
+	seen := map[string]bool{}
+	anyNode(root, func(n ast.Node) bool {
+		if id, ok := n.(*ast.IdentifierNode); ok && idents[id.Value] != nil && !seen[id.Value] {
+			seen[id.Value] = true
+			p.idents = append(p.idents, idents[id.Value])
+		}
+		return false
+	})
+	return p, nil
+}
+
+func vmConfig(idents map[string]*ident) *conf.Config {
+	c := conf.CreateNew()
+	c.Optimize = false
+	c.Env = vmEnv(idents)
+	c.Functions = vmFunctions
+	return c
+}
+
+// primitive is a function of lowered trees.
+type primitive func(args ...any) (any, error)
+
+var vmFunctions = makeVMFunctions()
+
+func makeVMFunctions() conf.FunctionsTable {
+	t := conf.FunctionsTable{}
+	anyFn := reflect.TypeFor[func(...any) any]()
+	boolFn := reflect.TypeFor[func(...any) bool]()
+	add := func(name string, typ reflect.Type, f primitive) {
+		t["§"+name] = &builtin.Function{Name: "§" + name, Func: f, Types: []reflect.Type{typ}}
+	}
+	for _, b := range builtin.Builtins {
+		if !b.Predicate && forbidden[b.Name] == "" {
+			add(b.Name, anyFn, guarded(b))
+		}
+	}
+	for _, op := range []string{"<", "<=", ">", ">="} {
+		add(op, anyFn, triFunc(func(a []event.Value) tri { return compare(op, a[0], a[1]) }))
+	}
+	for _, op := range []string{"contains", "startsWith", "endsWith"} {
+		add(op, anyFn, triFunc(func(a []event.Value) tri { return textOp(op, a[0], a[1]) }))
+	}
+	for _, op := range []string{"+", "-", "*", "/", "%", "**", "^"} {
+		add(op, anyFn, valueFunc(func(a []event.Value) event.Value { return arith(op, a[0], a[1]) }))
+	}
+	add("&&", anyFn, triFunc(func(a []event.Value) tri { return and(truth(a[0]), truth(a[1])) }))
+	add("||", anyFn, triFunc(func(a []event.Value) tri { return or(truth(a[0]), truth(a[1])) }))
+	add("not", anyFn, triFunc(func(a []event.Value) tri { return truth(a[0]).not() }))
+	add("bool", anyFn, triFunc(func(a []event.Value) tri { return truth(a[0]) }))
+	add("is", boolFn, valueFunc(func(a []event.Value) event.Value { return triOf(truth(a[0]) == tTrue).value() }))
+	add("within", anyFn, triFunc(func(a []event.Value) tri { return within(a[0], a[1]) }))
+	add("get", anyFn, valueFunc(func(a []event.Value) event.Value { return member(a[0], a[1]) }))
+	add("neg", anyFn, valueFunc(func(a []event.Value) event.Value { return negate(a[0]) }))
+	add("plus", anyFn, valueFunc(func(a []event.Value) event.Value { return negate(negate(a[0])) }))
+	add("len", anyFn, valueFunc(func(a []event.Value) event.Value { return length(a[0]) }))
+	add("slice", anyFn, func(a ...any) (any, error) {
+		if a[1] == nil {
+			a[1] = 0
+		}
+		return sliceOf(a[0], a[1], a[2]), nil
+	})
+	add("range", anyFn, makeRange)
+	add("list", anyFn, func(a ...any) (any, error) { return listOf(a[0]), nil })
+	add("text", anyFn, func(a ...any) (any, error) { s, _ := keyText(event.Of(a[0])); return s, nil })
+	add("turn", anyFn, func(a ...any) (any, error) { return a[1], a[0].(*budget).turn() })
+	add("turnIs", boolFn, func(a ...any) (any, error) { return a[1], a[0].(*budget).turn() })
+	add("in", anyFn, func(a ...any) (any, error) { return a[1].(membership).has(event.Of(a[0])).value().Box(), nil })
+	add("re", anyFn, func(a ...any) (any, error) {
+		return matchRE(event.Of(a[0]), a[1].(*regexp.Regexp)).value().Box(), nil
+	})
+	add("cidr", anyFn, func(a ...any) (any, error) { return a[1].(membership).has(event.Of(a[0])).value().Box(), nil })
+	add("hour", anyFn, func(a ...any) (any, error) { return hourOf(event.Of(a[0]), a[1].(*time.Location)).Box(), nil })
+	add("weekday", anyFn, func(a ...any) (any, error) {
+		return weekdayOf(event.Of(a[0]), a[1].(*time.Location)).Box(), nil
+	})
+	add("method", anyFn, timeMethod)
+	return t
+}
+
+// membership is a constant that values are in or not.
+type membership interface{ has(event.Value) tri }
+
+func triFunc(f func([]event.Value) tri) primitive {
+	return func(args ...any) (any, error) { return f(valuesOf(args)).value().Box(), nil }
+}
+
+func valueFunc(f func([]event.Value) event.Value) primitive {
+	return func(args ...any) (any, error) { return f(valuesOf(args)).Box(), nil }
+}
+
+func valuesOf(args []any) []event.Value {
+	v := make([]event.Value, len(args))
+	for i, a := range args {
+		v[i] = event.Of(a)
+	}
+	return v
+}
+
+// guarded is a function of expr that yields nil where expr's own fails, refuses
+// work out of proportion, and gives the same result every time.
+func guarded(b *builtin.Function) primitive {
+	if f, ok := steady[b.Name]; ok {
+		return f
+	}
+	return func(args ...any) (v any, err error) {
+		defer func() {
+			if recover() != nil { // expr's functions report wrong types by panic
+				v, err = nil, nil
+			}
+		}()
+		if tooMuch(b.Name, args) {
+			return nil, nil
+		}
+		switch {
+		case b.Fast != nil:
+			return b.Fast(args[0]), nil
+		case b.Safe != nil:
+			v, _, err = b.Safe(args...)
+		default:
+			v, err = b.Func(args...)
+		}
+		if err != nil {
+			return nil, nil
+		}
+		return v, nil
+	}
+}
+
+// steady replaces functions of expr whose result has the random order of a map.
+var steady = map[string]primitive{
+	"keys": func(args ...any) (any, error) {
+		if m, ok := args[0].(map[string]any); ok {
+			return sortedKeys(m), nil
+		}
+		return nil, nil
+	},
+	"values": func(args ...any) (any, error) {
+		m, ok := args[0].(map[string]any)
+		if !ok {
+			return nil, nil
+		}
+		list := sortedKeys(m)
+		for i, k := range list {
+			list[i] = m[k.(string)]
+		}
+		return list, nil
+	},
+	"toPairs": func(args ...any) (any, error) {
+		m, ok := args[0].(map[string]any)
+		if !ok {
+			return nil, nil
+		}
+		list := sortedKeys(m)
+		for i, k := range list {
+			list[i] = []any{k, m[k.(string)]}
+		}
+		return list, nil
+	},
+}
+
+// tooMuch says whether a call would take or make more than an evaluation may.
+func tooMuch(name string, args []any) bool {
+	for _, a := range args {
+		if list, ok := a.([]any); ok && len(list) > maxList {
+			return true
+		}
+	}
+	switch name {
+	case "repeat":
+		s, _ := args[0].(string)
+		n, ok := args[1].(int)
+		return !ok || n < 0 || n > maxText || n*len(s) > maxText
+	case "replace":
+		s, _ := args[0].(string)
+		old, _ := args[1].(string)
+		with, _ := args[2].(string)
+		return len(s)+(strings.Count(s, old)+1)*len(with) > maxText
+	case "uniq":
+		list, _ := args[0].([]any)
+		return len(list) > 1000 // compares all with all
+	}
+	return false
+}
+
+func makeRange(args ...any) (any, error) {
+	from, ok1 := args[0].(int)
+	to, ok2 := args[1].(int)
+	if !ok1 || !ok2 || to-from >= maxList || to < from && from-to < 0 {
+		return nil, nil
+	}
+	return boxed(runtime.MakeRange(from, to)), nil
+}
+
+// listOf is what a loop may go over; nil for anything else.
+func listOf(v any) any {
+	list, ok := anyList(v)
+	if !ok || len(list) > maxList {
+		return nil
+	}
+	return list
+}
+
+// timeMethod calls a method of a time or a duration: time.Format("15:04").
+func timeMethod(args ...any) (v any, err error) {
+	defer func() {
+		if recover() != nil {
+			v, err = nil, nil
+		}
+	}()
+	switch args[0].(type) {
+	case time.Time, time.Duration:
+	default:
+		return nil, nil
+	}
+	in := make([]reflect.Value, len(args)-2)
+	for i, a := range args[2:] {
+		in[i] = reflect.ValueOf(a)
+	}
+	out := reflect.ValueOf(args[0]).MethodByName(args[1].(string)).Call(in)
+	return plain(out[0]), nil
+}
+
+// plain turns named numbers and texts (time.Weekday) into the basic kinds.
+func plain(v reflect.Value) any {
+	switch x := v.Interface().(type) {
+	case time.Time, time.Duration:
+		return x
+	}
+	switch v.Kind() {
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		return int(v.Int())
+	case reflect.String:
+		return v.String()
+	}
+	return v.Interface()
+}
