@@ -1,0 +1,163 @@
+package correlate
+
+import (
+	"math"
+	"slices"
+
+	"corral/event"
+)
+
+func (q *sequence) next() int64 {
+	if q.idle() {
+		return never
+	}
+	return q.wake
+}
+
+func (q *sequence) idle() bool {
+	if len(q.partials) > 0 {
+		return false
+	}
+	for _, at := range q.leads {
+		if at != math.MinInt64 {
+			return false
+		}
+	}
+	return true
+}
+
+func (q *sequence) content(*call) firing      { return firing{} } // never holds
+func (q *sequence) aggs(*call, []event.Value) {}
+
+// reset drops the partial matches. What leading absences have seen stays: it is
+// about the events before a match, whatever fired since.
+func (q *sequence) reset(*call) { q.forget() }
+
+func (q *sequence) forget() {
+	for i, m := range q.partials {
+		q.recycle(m)
+		q.partials[i] = nil
+	}
+	q.partials = q.partials[:0]
+	q.wants = 0
+	q.dead = false
+	if q.leads == nil {
+		q.wake = never
+	}
+}
+
+// sweep takes out the partial matches that are over.
+func (q *sequence) sweep() {
+	if !q.dead {
+		return
+	}
+	q.dead = false
+	q.wants = 0
+	q.partials = slices.DeleteFunc(q.partials, func(m *partial) bool {
+		if !m.live() {
+			q.recycle(m)
+			return true
+		}
+		q.wants |= m.wants
+		return false
+	})
+}
+
+// shed brings the partial matches down to the limit: first those out of time.
+func (q *sequence) shed(now int64) {
+	for _, m := range q.partials {
+		if !m.ending && q.death(m) < now {
+			m.open = 0
+			q.dead = true
+		}
+	}
+	q.sweep()
+	for ; len(q.partials) > q.limit; q.dropped++ {
+		i := q.victim()
+		q.recycle(q.partials[i])
+		q.partials = slices.Delete(q.partials, i, i+1)
+	}
+}
+
+// victim chooses whom to drop: in the step where most are, the oldest, or of
+// those that wait for an absence the youngest.
+func (q *sequence) victim() int {
+	var count [64]int
+	crowd := 0
+	for _, m := range q.partials {
+		count[m.cur]++
+		if count[m.cur] > count[crowd] {
+			crowd = m.cur
+		}
+	}
+	if i := slices.IndexFunc(q.partials, func(m *partial) bool { return m.cur == crowd && !m.ending }); i >= 0 {
+		return i
+	}
+	for i := len(q.partials) - 1; ; i-- {
+		if q.partials[i].cur == crowd {
+			return i
+		}
+	}
+}
+
+// blank returns an empty partial match, mostly one that was used before.
+func (q *sequence) blank() *partial {
+	if n := len(q.free); n > 0 {
+		m := q.free[n-1]
+		q.free = q.free[:n-1]
+		return m
+	}
+	return new(partial)
+}
+
+func (q *sequence) copy(m *partial) *partial {
+	b := q.blank()
+	events := append(b.events[:0], m.events...)
+	*b = *m
+	b.events = events
+	return b
+}
+
+func (q *sequence) recycle(m *partial) {
+	clear(m.events)
+	*m = partial{events: m.events[:0]}
+	if len(q.free) < 8 {
+		q.free = append(q.free, m)
+	}
+}
+
+func (q *sequence) encode(e *encoder) {
+	e.uint(q.seen)
+	e.len(len(q.partials))
+	for _, m := range q.partials {
+		m.encode(e)
+	}
+	e.len(len(q.leads))
+	for _, at := range q.leads {
+		e.int(at)
+	}
+}
+
+func (q *sequence) decode(d *decoder) {
+	q.seen = d.uint()
+	for range d.len() {
+		m := new(partial)
+		m.decode(d, q.program)
+		if n := len(q.partials); m.took > q.seen || n > 0 && m.begun < q.partials[n-1].begun {
+			d.fail()
+		}
+		if d.err != nil {
+			return
+		}
+		q.partials = append(q.partials, m)
+		q.wants |= m.wants
+	}
+	if d.len() != len(q.leads) {
+		d.fail()
+		return
+	}
+	for i := range q.leads {
+		q.leads[i] = d.int()
+	}
+	q.rearm()
+}
