@@ -13,6 +13,8 @@ import (
 type encoder struct {
 	buf    []byte
 	events map[*event.Event]uint64 // number of each event written so far, from 1
+	refs   bool                    // write numbers only; list has the events
+	list   []*event.Event
 }
 
 func newEncoder() *encoder { return &encoder{events: make(map[*event.Event]uint64)} }
@@ -59,6 +61,10 @@ func (e *encoder) event(ev *event.Event) {
 	n := uint64(len(e.events) + 1)
 	e.events[ev] = n
 	e.uint(n)
+	if e.refs {
+		e.list = append(e.list, ev)
+		return
+	}
 	mark := len(e.buf)
 	e.buf = ev.AppendBinary(e.buf)
 	body := len(e.buf) - mark

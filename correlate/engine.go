@@ -1,61 +1,200 @@
 package correlate
 
 import (
-	"io"
+	"math"
+	"slices"
 
 	"corral/event"
 	"corral/rules"
 )
 
-// Options of an Engine.
+// Options of an Engine. None changes a result.
 type Options struct {
-	Shards int // state is split by key hash into so many parts; 0: 1. Changes no result
+	// Shards is the number of parts the rules are dealt out to; 0: 1. A rule's state
+	// is never split, and what rules have to do with one another (inhibition, rules
+	// over incidents) is applied afterwards, in order.
+	Shards int
+	// Parallel runs do(0) … do(n-1) and returns when all have; it may use n
+	// goroutines. nil: one after the other.
+	Parallel func(n int, do func(shard int))
+	// Trace is told of every evaluation, for `explain`; with Parallel it must be
+	// safe for concurrent use. nil costs nothing.
+	Trace func(TraceEvent)
+}
+
+// TraceEvent is one evaluation of a rule for a key: at an event, or at an instant
+// at which something left a window, a deadline passed or an incident ended.
+type TraceEvent struct {
+	Rule  *rules.Rule
+	Key   []string     // group key values, by Rule.KeyNames
+	At    int64        // nanoseconds since the epoch
+	Event *event.Event // nil: a timer
+	Aggs  []event.Value
+	True  bool // the condition, then
+	// Pending and Open tell the episode the key is in after the evaluation.
+	Pending, Open bool
 }
 
 // Engine correlates matched events into incidents. Push what a Matcher found,
 // in any order not older than the watermark, and Advance the watermark: what
 // lies before it is put in order and takes effect. Not safe for concurrent use.
-type Engine struct{}
+type Engine struct {
+	set       *rules.Set
+	opt       Options
+	rules     []*ruleState // by Rule.Index
+	watermark int64
+	first     int64 // earliest event told of; never: none
+	armed     bool
+	gen       uint64
+	buffer    reorder
+	dedup     dedup
+	stage     stage
+	matches   slab[rules.Match]
+	args      slab[event.Value]
+	stats     Stats
+}
 
 // New returns an engine without state.
-func New(set *rules.Set, o Options) *Engine { panic("stub") }
+func New(set *rules.Set, o Options) *Engine {
+	e := &Engine{set: set, opt: o, watermark: math.MinInt64, first: never, gen: 1}
+	for _, r := range set.Rules {
+		e.rules = append(e.rules, newRuleState(r, o))
+	}
+	e.stage.rewire(e)
+	return e
+}
 
 // Seen tells the engine that there was an event at t, matched or not: the first
 // one (by event time) arms what is expected.
-func (e *Engine) Seen(t int64) { panic("stub") }
+func (e *Engine) Seen(t int64) { e.first = min(e.first, t) }
 
-// Push adds an event (a clone; the engine keeps it) and the rules it met. It
-// takes effect when the watermark passes its time. Duplicates by event id are
-// for the caller to drop. An event before the watermark is refused: false.
-func (e *Engine) Push(ev *event.Event, ms []rules.Match) bool { panic("stub") }
+// Push adds an event (a clone; the engine keeps it) and the rules it met; ms
+// itself may be used again, its keys and text must last. The event takes effect
+// when the watermark passes its time. Of events whose senders gave them the same
+// ID the first counts, for ten minutes. An event before the watermark is refused:
+// false.
+func (e *Engine) Push(ev *event.Event, ms []rules.Match) bool {
+	if ev.Time < e.watermark {
+		return false
+	}
+	e.Seen(ev.Time)
+	if len(ms) == 0 {
+		return true
+	}
+	if e.opt.Parallel != nil {
+		ev.Attrs() // decoding is not for several goroutines
+	}
+	e.buffer.push(pushed{ev: ev, ms: e.copy(ms)})
+	return true
+}
+
+// copy keeps matches.
+func (e *Engine) copy(ms []rules.Match) []rules.Match {
+	kept := e.matches.take(len(ms))
+	for i, m := range ms {
+		if len(m.Args) > 0 {
+			args := e.args.take(len(m.Args))
+			copy(args, m.Args)
+			m.Args = args
+		}
+		kept[i] = m
+	}
+	return kept
+}
+
+// slab hands out slices cut from larger ones.
+type slab[T any] struct{ rest []T }
+
+func (s *slab[T]) take(n int) []T {
+	if n > len(s.rest) {
+		s.rest = make([]T, max(n, 256))
+	}
+	cut := s.rest[:n:n]
+	s.rest = s.rest[n:]
+	return cut
+}
 
 // Advance says that no event before watermark (nanoseconds since the epoch) will
 // come. Every event and timer before it takes effect, in order; transitions are
 // emitted in the order of Compare.
-func (e *Engine) Advance(watermark int64, emit func(*Transition)) { panic("stub") }
+func (e *Engine) Advance(watermark int64, emit func(*Transition)) {
+	if watermark <= e.watermark {
+		return
+	}
+	e.deal(watermark)
+	e.arm(watermark)
+	e.run(watermark)
+	e.stage.settle(e, watermark, emit)
+	e.watermark = watermark
+}
 
 // Finish ends a bounded input: events and timers up to and at end take effect.
 // What is still open stays open; OpenIncidents lists it.
-func (e *Engine) Finish(end int64, emit func(*Transition)) { panic("stub") }
+func (e *Engine) Finish(end int64, emit func(*Transition)) { e.Advance(plus(end, 1), emit) }
 
-// Watermark returns the last one.
-func (e *Engine) Watermark() int64 { panic("stub") }
+// deal gives the events before until to their rules, in order.
+func (e *Engine) deal(until int64) {
+	for e.buffer.next() < until {
+		p := e.buffer.pop()
+		if e.dedup.again(p.ev.ID, p.ev.Time) {
+			e.stats.Duplicates++
+			continue
+		}
+		for i := range p.ms {
+			m := &p.ms[i]
+			r := e.rules[m.Rule.Index]
+			r.inbox = append(r.inbox, work{p.ev, m})
+		}
+	}
+}
 
-// Snapshot writes the whole state: versioned, checksummed, with the rules'
-// hashes. Restore reads it for any number of shards; rules whose SelectHash
-// changed start empty.
-func (e *Engine) Snapshot(w io.Writer) error { panic("stub") }
+// arm arms the expected keys at the first event's time.
+func (e *Engine) arm(until int64) {
+	if e.armed || e.first >= until {
+		return
+	}
+	e.armed = true
+	for _, r := range e.rules {
+		r.arm(e.first)
+	}
+}
 
-// Restore returns an engine that goes on where the snapshot was taken. The error
-// says what was wrong: version, checksum, truncation.
-func Restore(set *rules.Set, o Options, r io.Reader) (*Engine, error) { panic("stub") }
+// run lets every rule that reads events go up to until.
+func (e *Engine) run(until int64) {
+	n := min(max(1, e.opt.Shards), len(e.rules))
+	do := func(shard int) {
+		for i := shard; i < len(e.rules); i += n {
+			if r := e.rules[i]; !r.rule.FromIncidents && (len(r.inbox) > 0 || r.next() < until) {
+				r.run(until)
+			}
+		}
+	}
+	if e.opt.Parallel != nil && n > 1 {
+		e.opt.Parallel(n, do)
+		return
+	}
+	for shard := range n {
+		do(shard)
+	}
+}
 
-// Reload replaces the rules at the watermark and says what became of each.
-func (e *Engine) Reload(set *rules.Set, emit func(*Transition)) Reloaded { panic("stub") }
+// Watermark returns the last one, the least instant there is before the first.
+func (e *Engine) Watermark() int64 { return e.watermark }
 
-// Reloaded is the report of a Reload.
-type Reloaded struct {
-	Gen                                                    uint64
-	Unchanged, Text, Logic, Reset, Added, Removed, Renamed []string
-	Stay, Resolved                                         map[string]int // open incidents by rule id
+// OpenIncidents are the incidents open at the watermark as they are now: the last
+// revision of each with the counts since. In the order of Compare.
+func (e *Engine) OpenIncidents() []*Transition {
+	var open []*Transition
+	for _, r := range e.rules {
+		for _, ep := range r.episodes {
+			if ep != nil && ep.open && !ep.collapsed {
+				open = append(open, e.stage.current(r, ep))
+			}
+		}
+		if r.storm != nil {
+			open = append(open, e.stage.current(r, &r.storm.ep))
+		}
+	}
+	slices.SortFunc(open, Compare)
+	return open
 }

@@ -89,7 +89,12 @@ type machine interface {
 // shared. Threshold windows that are only counted have a flat form of their own
 // (counter.go).
 var makers = [...]func(*rules.Rule) func() machine{
-	rules.SequenceKind: nil,
+	rules.EventKind:     func(*rules.Rule) func() machine { return func() machine { return single{} } },
+	rules.ThresholdKind: newThreshold,
+	rules.AbsenceKind:   newAbsence,
+	rules.ChangeKind:    newChange,
+	rules.TemporalKind:  newTemporal,
+	rules.SequenceKind:  newSequence,
 }
 
 // input is a matched event on its way into a machine. ev may be kept; args may

@@ -1,0 +1,109 @@
+package correlate
+
+// ring is a queue of instants in a block of a ringSlab. The zero ring is empty.
+type ring struct {
+	block uint32
+	head  uint32
+	n     uint32
+	class uint8 // of the block plus one: room for 1<<(class-1); 0 none
+	hold  bool  // for its owner
+}
+
+// ringSlab holds the blocks of many rings, by size, so that a million of them
+// are a few objects without pointers.
+type ringSlab struct {
+	classes [32]ringClass
+}
+
+// ringClass has blocks of one size, in chunks of at least one.
+type ringClass struct {
+	chunks [][]int64
+	used   uint32
+	free   []uint32
+}
+
+// chunkWords is the size of a chunk of small blocks.
+const chunkWords = 1 << 12
+
+func blocksPerChunk(class uint8) uint32 { return max(1, uint32(chunkWords)>>class) }
+
+func (s *ringSlab) words(r ring) []int64 {
+	class := r.class - 1
+	per := blocksPerChunk(class)
+	size := uint32(1) << class
+	off := r.block % per * size
+	return s.classes[class].chunks[r.block/per][off : off+size]
+}
+
+// get is the i-th oldest instant.
+func (s *ringSlab) get(r ring, i int) int64 {
+	w := s.words(r)
+	return w[(int(r.head)+i)&(len(w)-1)]
+}
+
+// shift removes the oldest.
+func (s *ringSlab) shift(r *ring) {
+	r.head = (r.head + 1) & (1<<(r.class-1) - 1)
+	r.n--
+}
+
+// push adds the newest, in a block of twice the size when it is full.
+func (s *ringSlab) push(r *ring, t int64) {
+	if r.class == 0 || r.n == 1<<(r.class-1) {
+		s.grow(r)
+	}
+	w := s.words(*r)
+	w[(r.head+r.n)&uint32(len(w)-1)] = t
+	r.n++
+}
+
+func (s *ringSlab) grow(r *ring) {
+	bigger := ring{class: r.class + 1, n: r.n, hold: r.hold}
+	bigger.block = s.alloc(bigger.class - 1)
+	if r.class > 0 {
+		from, to := s.words(*r), s.words(bigger)
+		k := copy(to, from[r.head:])
+		copy(to[k:], from[:r.head])
+		s.release(r.class-1, r.block)
+	}
+	*r = bigger
+}
+
+func (s *ringSlab) alloc(class uint8) uint32 {
+	c := &s.classes[class]
+	if n := len(c.free); n > 0 {
+		b := c.free[n-1]
+		c.free = c.free[:n-1]
+		return b
+	}
+	per := blocksPerChunk(class)
+	if c.used == per*uint32(len(c.chunks)) {
+		c.chunks = append(c.chunks, make([]int64, per<<class))
+	}
+	c.used++
+	return c.used - 1
+}
+
+// release gives a block back. One that is a chunk of its own goes to the
+// collector as soon as its place is used for nothing else.
+func (s *ringSlab) release(class uint8, block uint32) {
+	c := &s.classes[class]
+	c.free = append(c.free, block)
+}
+
+// free empties a ring.
+func (s *ringSlab) free(r *ring) {
+	if r.class > 0 {
+		s.release(r.class-1, r.block)
+	}
+	*r = ring{}
+}
+
+// size is what the blocks take.
+func (s *ringSlab) size() int {
+	n := 0
+	for i := range s.classes {
+		n += 8 * len(s.classes[i].chunks) * int(blocksPerChunk(uint8(i))<<i)
+	}
+	return n
+}

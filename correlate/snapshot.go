@@ -1,0 +1,455 @@
+package correlate
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/axiomhq/hyperloglog"
+
+	"corral/event"
+	"corral/rules"
+)
+
+// A snapshot is magic, version and length of the body (8, 4 and 8 bytes, little
+// endian), the body, and the CRC-32C of all before it. The body has the state of
+// each rule on its own, so that a rule that is gone can be left out.
+const (
+	snapshotMagic   = "CORRALs\n"
+	snapshotVersion = 1
+	snapshotHead    = len(snapshotMagic) + 12
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Snapshot writes the whole state: versioned, checksummed, with the rules'
+// hashes. Restore reads it for any number of shards.
+func (e *Engine) Snapshot(w io.Writer) error {
+	body := e.encode()
+	head := append(make([]byte, 0, snapshotHead), snapshotMagic...)
+	head = binary.LittleEndian.AppendUint32(head, snapshotVersion)
+	head = binary.LittleEndian.AppendUint64(head, uint64(len(body)))
+	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
+	for _, part := range [][]byte{head, body, binary.LittleEndian.AppendUint32(nil, sum)} {
+		if _, err := w.Write(part); err != nil {
+			return fmt.Errorf("write snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// Restore returns an engine that goes on where the snapshot was taken. The error
+// says what was wrong: version, checksum, truncation. Rules that differ from those
+// of the snapshot are treated as Reload does; what that emits comes with the next
+// Advance.
+func Restore(set *rules.Set, o Options, r io.Reader) (*Engine, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	body, err := unwrap(data)
+	if err != nil {
+		return nil, err
+	}
+	e := New(set, o)
+	d := &decoder{buf: body}
+	e.decode(d)
+	if d.err == nil && len(d.buf) > 0 {
+		d.fail()
+	}
+	if d.err != nil {
+		return nil, fmt.Errorf("restore snapshot: %w", d.err)
+	}
+	return e, nil
+}
+
+// unwrap checks a snapshot and returns its body.
+func unwrap(data []byte) ([]byte, error) {
+	if len(data) < len(snapshotMagic) || string(data[:len(snapshotMagic)]) != snapshotMagic {
+		return nil, fmt.Errorf("restore snapshot: this is not a snapshot of the engine")
+	}
+	if len(data) < snapshotHead+4 {
+		return nil, fmt.Errorf("restore snapshot: truncated: %d bytes", len(data))
+	}
+	if v := binary.LittleEndian.Uint32(data[len(snapshotMagic):]); v != snapshotVersion {
+		return nil, fmt.Errorf("restore snapshot: version %d, this corral reads version %d", v, snapshotVersion)
+	}
+	size := binary.LittleEndian.Uint64(data[len(snapshotMagic)+4:])
+	if want := uint64(len(data) - snapshotHead - 4); size != want {
+		return nil, fmt.Errorf("restore snapshot: truncated: %d bytes of state, %d announced", want, size)
+	}
+	end := len(data) - 4
+	if sum := crc32.Checksum(data[:end], castagnoli); sum != binary.LittleEndian.Uint32(data[end:]) {
+		return nil, fmt.Errorf("restore snapshot: checksum %08x does not fit: it is damaged", sum)
+	}
+	return data[snapshotHead:end], nil
+}
+
+func (e *Engine) encode() []byte {
+	enc := newEncoder()
+	enc.int(e.watermark)
+	enc.int(e.first)
+	enc.bool(e.armed)
+	enc.uint(e.gen)
+	enc.uint(e.stats.Duplicates)
+	e.dedup.encode(enc)
+	e.stage.encode(enc)
+	buffered := e.buffer.all()
+	enc.len(len(buffered))
+	for _, p := range buffered {
+		enc.event(p.ev)
+	}
+	enc.len(len(e.rules))
+	for _, r := range e.rules {
+		part := newEncoder()
+		r.encode(part)
+		enc.str(r.rule.ID)
+		enc.str(shape(r.rule))
+		enc.str(r.rule.LogicHash)
+		enc.str(r.rule.TextHash)
+		enc.bool(r.rule.Signal)
+		enc.str(string(part.buf))
+	}
+	return enc.buf
+}
+
+func (e *Engine) decode(d *decoder) {
+	e.watermark, e.first, e.armed, e.gen = d.int(), d.int(), d.bool(), d.uint()
+	e.stats.Duplicates = d.uint()
+	e.dedup.decode(d)
+	e.stage.decode(d)
+	e.rebuffer(d.eventList())
+	olds := make([]oldRule, 0, min(d.len(), 1<<16))
+	for range cap(olds) {
+		olds = append(olds, oldRule{
+			id: d.str(), shape: d.str(), logic: d.str(), text: d.str(), signal: d.bool(), state: d.bytes(),
+		})
+	}
+	if d.err != nil {
+		return
+	}
+	if err := e.inherit(olds, new(Reloaded)); err != nil {
+		d.err = err
+	}
+}
+
+// rebuffer puts events back into the reorder buffer.
+func (e *Engine) rebuffer(evs []*event.Event) {
+	m := e.set.Matcher()
+	var ms []rules.Match
+	for _, ev := range evs {
+		if ms = m.Match(ev, ms[:0]); len(ms) > 0 {
+			e.buffer.push(pushed{ev: ev, ms: e.copy(ms)})
+		}
+	}
+}
+
+func (d *dedup) encode(e *encoder) {
+	e.len(len(d.order))
+	for _, x := range d.order {
+		e.str(x.id)
+		e.int(x.at)
+	}
+}
+
+func (d *dedup) decode(dec *decoder) {
+	for range dec.len() {
+		x := idAt{dec.str(), dec.int()}
+		d.again(x.id, x.at)
+	}
+}
+
+func (s *stage) encode(e *encoder) {
+	ids := slices.Sorted(maps.Keys(s.open))
+	e.len(len(ids))
+	for _, id := range ids {
+		l := s.open[id]
+		record, err := json.Marshal(l.last)
+		if err != nil {
+			panic(err) // a Transition is plain data
+		}
+		e.str(string(record))
+		e.bool(l.told)
+		e.str(l.parentID)
+	}
+}
+
+func (s *stage) decode(d *decoder) {
+	for range d.len() {
+		l := &listed{last: new(Transition)}
+		if err := json.Unmarshal(d.bytes(), l.last); err != nil {
+			d.fail()
+			return
+		}
+		l.told, l.parentID = d.bool(), d.str()
+		s.open[l.last.IncidentID] = l
+	}
+}
+
+// shape names what the encoded state of a rule can be read by: SelectHash, and
+// which machine it is.
+func shape(r *rules.Rule) string {
+	_, counts := countsOnly(r)
+	closes := r.Temporal != nil && r.Temporal.AtClose
+	return fmt.Sprint(r.SelectHash, " ", counts, " ", closes)
+}
+
+// encode writes the state of the rule.
+func (r *ruleState) encode(e *encoder) {
+	e.uint(r.clock)
+	r.stats.encode(e)
+	r.past.encode(e)
+	order := r.keys.sorted()
+	e.len(len(order))
+	for _, k := range order {
+		e.str(r.keys.name(k))
+		e.uint(r.keys.entries[k].touched)
+		if r.counter == nil {
+			t := r.boxes[k].tally
+			e.uint(t.seen)
+			e.uint(t.before)
+			e.int(t.at)
+		}
+		r.machine(k).encode(e)
+		ep := r.episode(k)
+		e.bool(ep != nil)
+		if ep != nil {
+			ep.encode(e)
+		}
+	}
+	e.bool(r.storm != nil)
+	if r.storm != nil {
+		r.storm.encode(e)
+	}
+}
+
+// decode reads the state of the rule into an empty one.
+func (r *ruleState) decode(d *decoder) {
+	r.clock = d.uint()
+	r.stats.decode(d)
+	r.past.decode(d)
+	for range d.len() {
+		r.decodeKey(d)
+		if d.err != nil {
+			return
+		}
+	}
+	if d.bool() {
+		r.storm = new(storm)
+		r.storm.decode(d)
+	}
+}
+
+func (r *ruleState) decodeKey(d *decoder) {
+	name := d.str()
+	hash := hashKey(name)
+	if _, ok := r.keys.find(name, hash); ok || d.err != nil || len(name) > maxKey {
+		d.fail()
+		return
+	}
+	k := r.enter(name, hash)
+	r.keys.entries[k].touched = d.uint()
+	if r.counter == nil {
+		r.boxes[k].tally = tally{seen: d.uint(), before: d.uint(), at: d.int()}
+	}
+	r.machine(k).decode(d)
+	if !d.bool() || d.err != nil {
+		return
+	}
+	ep := &episode{key: k}
+	ep.decode(d)
+	r.keep(ep)
+	if ep.open && !ep.collapsed {
+		r.open++
+	}
+}
+
+// fields are the parts of an episode that are single values.
+func (ep *episode) fields() (flags []*bool, ints []*int64, counts []*int, texts []*string) {
+	flags = []*bool{&ep.open, &ep.holding, &ep.collapsed, &ep.flapping, &ep.flapStart}
+	ints = []*int64{
+		&ep.began, &ep.startedAt, &ep.anchor, &ep.openedAt, &ep.due, &ep.lastTrue, &ep.lastEvent, &ep.changedAt, &ep.keep,
+	}
+	counts = []*int{&ep.count, &ep.firings, &ep.relapses, &ep.rev, &ep.recurrence, &ep.depth, &ep.evidence.limit, &ep.evidence.at}
+	texts = []*string{&ep.id, &ep.fingerprint, &ep.previousID, &ep.rotatedFrom, &ep.endCause, &ep.cause}
+	return flags, ints, counts, texts
+}
+
+func (ep *episode) encode(e *encoder) {
+	flags, ints, counts, texts := ep.fields()
+	for _, v := range flags {
+		e.bool(*v)
+	}
+	for _, v := range ints {
+		e.int(*v)
+	}
+	for _, v := range counts {
+		e.int(int64(*v))
+	}
+	for _, v := range texts {
+		e.str(*v)
+	}
+	e.uint(uint64(ep.severity))
+	e.uint(uint64(ep.severityNow))
+	e.uint(ep.firstSeq)
+	e.uint(ep.lastSeq)
+	e.eventList(ep.evidence.first)
+	e.eventList(ep.evidence.last)
+	e.bool(ep.steps != nil)
+	e.len(len(ep.steps))
+	for _, s := range ep.steps {
+		e.eventList(s)
+	}
+	e.event(ep.trigger)
+	e.event(ep.clear)
+	e.event(ep.last)
+	e.len(len(ep.children.list))
+	for _, c := range ep.children.list {
+		e.str(c.id)
+		e.int(c.started)
+		e.int(int64(c.revs))
+	}
+}
+
+func (ep *episode) decode(d *decoder) {
+	flags, ints, counts, texts := ep.fields()
+	for _, v := range flags {
+		*v = d.bool()
+	}
+	for _, v := range ints {
+		*v = d.int()
+	}
+	for _, v := range counts {
+		*v = int(d.int())
+	}
+	for _, v := range texts {
+		*v = d.str()
+	}
+	ep.severity, ep.severityNow = rules.Severity(d.uint()), rules.Severity(d.uint())
+	ep.firstSeq, ep.lastSeq = d.uint(), d.uint()
+	ep.evidence.first, ep.evidence.last = d.eventList(), d.eventList()
+	some := d.bool()
+	if n := d.len(); some {
+		ep.steps = make([][]*event.Event, n)
+	}
+	for i := range ep.steps {
+		ep.steps[i] = d.eventList()
+	}
+	ep.trigger, ep.clear, ep.last = d.event(), d.event(), d.event()
+	for range d.len() {
+		ep.children.list = append(ep.children.list, child{d.str(), d.int(), int(d.int())})
+	}
+	ring := len(ep.evidence.last)
+	if ep.severity > rules.Critical || ep.severityNow > rules.Critical ||
+		ep.evidence.at < 0 || (ep.evidence.at > 0 && ep.evidence.at >= ring) || len(ep.evidence.first)+ring > max(0, ep.evidence.limit) {
+		d.fail()
+	}
+}
+
+func (h *history) encode(e *encoder) {
+	names := slices.Sorted(maps.Keys(h.past))
+	e.len(len(names))
+	for _, name := range names {
+		p := h.past[name]
+		e.str(name)
+		e.str(p.id)
+		e.int(p.anchor)
+		e.int(int64(p.recurrence))
+		e.bool(p.over)
+		e.int(p.resolvedAt)
+		e.bool(p.flapping)
+		for _, t := range p.opens {
+			e.int(t)
+		}
+	}
+	e.len(len(h.ended))
+	for _, x := range h.ended {
+		e.str(x.key)
+		e.int(x.at)
+	}
+}
+
+func (h *history) decode(d *decoder) {
+	for range d.len() {
+		p := h.get(d.str())
+		p.id, p.anchor, p.recurrence = d.str(), d.int(), int(d.int())
+		p.over, p.resolvedAt, p.flapping = d.bool(), d.int(), d.bool()
+		for i := range p.opens {
+			p.opens[i] = d.int()
+		}
+	}
+	for range d.len() {
+		h.ended = append(h.ended, ended{d.str(), d.int()})
+	}
+}
+
+func (s *storm) encode(e *encoder) {
+	s.ep.encode(e)
+	e.int(int64(s.live))
+	e.int(s.until)
+	e.bool(s.seen.sketch != nil)
+	if s.seen.sketch != nil {
+		b, err := s.seen.sketch.MarshalBinary()
+		if err != nil {
+			panic(err) // it never fails
+		}
+		e.str(string(b))
+	} else {
+		hashes := sortedHashes(s.seen.exact)
+		e.len(len(hashes))
+		for _, h := range hashes {
+			e.uint(h)
+		}
+	}
+	s.top.encode(e)
+}
+
+func (s *storm) decode(d *decoder) {
+	s.ep.decode(d)
+	s.live, s.until = int(d.int()), d.int()
+	if d.bool() {
+		s.seen.sketch = hyperloglog.New14()
+		if err := unmarshalSketch(s.seen.sketch, d.bytes()); err != nil {
+			d.fail()
+		}
+	} else {
+		for range d.len() {
+			s.seen.add(d.uint())
+		}
+	}
+	s.top.decode(d)
+}
+
+// unmarshalSketch keeps a damaged sketch from ending the process.
+func unmarshalSketch(s *hyperloglog.Sketch, b []byte) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errCorrupt
+		}
+	}()
+	return s.UnmarshalBinary(b)
+}
+
+// counts are the numbers of s that go on over a restart.
+func (s *RuleStats) counts() []*uint64 {
+	return []*uint64{
+		&s.Matched, &s.Fired, &s.Opened, &s.Resolved, &s.PendingDropped, &s.Suppressed, &s.Inactive,
+		&s.Evicted, &s.Refused, &s.Oversize, &s.Errors,
+	}
+}
+
+func (s *RuleStats) encode(e *encoder) {
+	for _, n := range s.counts() {
+		e.uint(*n)
+	}
+}
+
+func (s *RuleStats) decode(d *decoder) {
+	for _, n := range s.counts() {
+		*n = d.uint()
+	}
+}

@@ -1,0 +1,79 @@
+package correlate
+
+import "corral/rules"
+
+// RuleStats counts what a rule has done since its state began, and what it holds.
+type RuleStats struct {
+	Matched        uint64 // Selected events that took effect
+	Fired          uint64 // times the condition became true
+	Opened         uint64 // incidents opened, rotation included
+	Resolved       uint64 // incidents resolved
+	PendingDropped uint64 // false before `for` was over
+	Suppressed     uint64 // firings within `suppress`
+	Inactive       uint64 // events outside of `active`
+	Evicted        uint64 // keys dropped for limits.groups
+	Refused        uint64 // events of keys there was no room for
+	Oversize       uint64 // events whose key is longer than 4 KiB
+	Errors         uint64 // evaluations that failed
+
+	Keys       int                     // with state
+	Open       int                     // incidents, a collapsed one counts as one
+	BySeverity [rules.Critical + 1]int // of Open
+	Bytes      int                     // estimate
+}
+
+func (s *RuleStats) transition(t *Transition) {
+	switch {
+	case t.State == "resolved":
+		s.Resolved++
+	case t.Rev == 1:
+		s.Opened++
+	}
+}
+
+// Stats is what an engine has done and holds.
+type Stats struct {
+	Duplicates uint64      // events whose sender's id had counted already
+	Buffered   int         // events waiting for the watermark
+	Rules      []RuleStats // by Rule.Index
+}
+
+// Stats returns the counts since the engine was made or restored. It is cheap
+// enough to be called every few seconds.
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	s.Buffered = e.buffer.n
+	s.Rules = make([]RuleStats, len(e.rules))
+	for i, r := range e.rules {
+		s.Rules[i] = r.report()
+	}
+	return s
+}
+
+func (r *ruleState) report() RuleStats {
+	s := r.stats
+	s.Keys = r.keys.n
+	s.Open = r.open
+	for _, ep := range r.episodes {
+		if ep != nil && ep.open && !ep.collapsed {
+			s.BySeverity[ep.severity]++
+		}
+	}
+	if r.storm != nil {
+		s.Open++
+		s.BySeverity[r.storm.ep.severity]++
+	}
+	s.Bytes = r.size()
+	return s
+}
+
+// size estimates the bytes the rule's state takes: exact for what is flat.
+func (r *ruleState) size() int {
+	n := r.keys.size() + 16*cap(r.timers.heap) + 16*cap(r.stalest.heap)
+	n += 160*len(r.past.past) + 32*len(r.past.ended)
+	n += 600 * (len(r.episodes) - len(r.freed))
+	if r.counter != nil {
+		return n + r.counter.size()
+	}
+	return n + 400*r.keys.n
+}
