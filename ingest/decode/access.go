@@ -159,22 +159,26 @@ func (d *Decoder) request(s string) {
 	}
 }
 
-// status sets the status and the level it implies: the server's errors are
-// errors, the caller's warnings.
+// status sets the status and the level it implies.
 func (d *Decoder) status(s string) {
 	n, ok := integer(s)
 	if !ok || n < 0 || n > 999 {
 		return
 	}
 	d.ev.HTTP.Status = int(n)
+	d.setLevel(statusSeverity(int(n)))
+}
+
+// statusSeverity is the level a status implies: the server's errors are errors,
+// and so is no answer (0), the caller's are warnings.
+func statusSeverity(n int) severity {
 	switch {
 	case n >= 500 || n == 0:
-		d.setLevel(severity{"error", 17})
+		return severity{"error", 17}
 	case n >= 400:
-		d.setLevel(severity{"warn", 13})
-	default:
-		d.setLevel(severity{"info", 9})
+		return severity{"warn", 13}
 	}
+	return severity{"info", 9}
 }
 
 // cells splits a line at spaces; quoted and bracketed texts stay together, and so

@@ -50,12 +50,15 @@ func (c *collector) object(s string, taken *offsets, _ *envelope) {
 }
 
 // collectOuter keeps the attributes of an envelope, without what it carries.
-func (d *Decoder) collectOuter(raw string, carried val) {
+func (d *Decoder) collectOuter(s string, carried ...val) {
 	if d.collect == nil {
 		return
 	}
-	taken := append(*d.takenOffsets(), carried.off)
-	d.collect.object(raw, &taken, nil)
+	taken := *d.takenOffsets()
+	for _, v := range carried {
+		taken = append(taken, v.off)
+	}
+	d.collect.object(s, &taken, nil)
 }
 
 // takenOffsets returns where the values stood that went into named fields.

@@ -1,9 +1,6 @@
 package decode
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // SafeCut returns the length of the longest prefix of data at which a file reader
 // may cut so that no event is split: the lines after it may go on, the event
@@ -28,7 +25,7 @@ func SafeCut(data []byte) int {
 // cutBefore reports whether a line cannot belong to the event before it.
 func cutBefore(line []byte) bool {
 	s := view(line)
-	return startsEvent(s) && !looksContinued(s) && !strings.HasPrefix(s, pyTrace)
+	return len(s) > 0 && startsEvent(s) && !looksContinued(s)
 }
 
 // openParts reports whether the last lines are parts of a longer one, as a

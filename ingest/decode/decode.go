@@ -247,14 +247,28 @@ func (d *Decoder) implied(ev *event.Event, env *envelope) {
 	if ev.RPC.System == "" && (ev.RPC.Code != "" || ev.RPC.Method != "") {
 		ev.RPC.System = "grpc"
 	}
-	if ev.Level == "" && d.level.level != "" {
-		d.setLevel(d.level)
+	if ev.Level == "" {
+		d.impliedLevel(ev, env)
 	}
-	if ev.Level == "" && env.stream == "stdout" {
+	if ev.Message == "" && ev.HTTP.Method != "" {
+		ev.Message = d.m.arena.join(ev.HTTP.Method, " ", firstText(ev.HTTP.Path, ev.HTTP.Route))
+	}
+}
+
+// impliedLevel is for records that do not say how bad they are.
+func (d *Decoder) impliedLevel(ev *event.Event, env *envelope) {
+	switch {
+	case d.level.level != "":
+		d.setLevel(d.level)
+	case d.js.has(markTemplate): // CLEF leaves out what is information
+		d.setLevel(severity{"info", 9})
+	case ev.HTTP.Status != 0 && ev.HTTP.Method != "":
+		d.setLevel(statusSeverity(ev.HTTP.Status))
+	case env.stream == "stdout":
 		// What a container writes to its ordinary output without saying how bad it
 		// is, is information. Standard error says nothing: many loggers write
 		// everything there.
-		ev.Level, ev.SeverityNumber = "info", 9
+		d.setLevel(severity{"info", 9})
 	}
 }
 

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"encoding/binary"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,7 @@ const zeros = "00000000000000000000000000000000"
 // padded, a UUID's dashes and a resource path before it go, a decimal number is
 // Datadog's. What is none of these stays as it is.
 func (m *mapper) traceID(s string) string {
-	if isHex(s) && len(s) == 32 && !hasUpper(s) {
+	if len(s) == 32 && lowerHex(s) && s != zeros {
 		return s
 	}
 	if i := strings.LastIndexByte(s, '/'); i >= 0 {
@@ -22,17 +23,31 @@ func (m *mapper) traceID(s string) string {
 	if len(s) == 36 && strings.Count(s, "-") == 4 {
 		s = strings.ReplaceAll(s, "-", "")
 	}
-	if (len(s) > 16 && len(s) < 21) && allDigits(s) {
-		if n, err := strconv.ParseUint(s, 10, 64); err == nil {
-			s = strconv.FormatUint(n, 16)
-		}
+	return m.hexID(decimalID(s), 32)
+}
+
+// decimalID turns the decimal ids of Datadog, 64 bits of 17 digits or more, into
+// hex.
+func decimalID(s string) string {
+	if len(s) < 17 || len(s) > 20 || !allDigits(s) {
+		return s
 	}
-	return m.hexID(s, 32)
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return s
+	}
+	return strconv.FormatUint(n, 16)
 }
 
 // hexID pads hex digits to n and makes them lower case; other text, and an id of
 // zeros only (OpenTelemetry's "none"), are handled as text and as absent.
 func (m *mapper) hexID(s string, n int) string {
+	if len(s) == n && lowerHex(s) && s[0] != '0' {
+		return s
+	}
+	if len(s) > 16 && len(s) < 21 && n == 16 {
+		s = decimalID(s)
+	}
 	if !isHex(s) || len(s) > n || len(s) < 8 {
 		return s
 	}
@@ -43,6 +58,21 @@ func (m *mapper) hexID(s string, n int) string {
 		return s
 	}
 	return m.arena.join(zeros[:n-len(s)], strings.ToLower(s))
+}
+
+// lowerHex reports whether all of s, whose length is a multiple of eight, are hex
+// digits without capitals. In each lane of eight, adding 0x80-low sets the high
+// bit of what is at least low, adding 0x7f-high that of what is above high.
+func lowerHex(s string) bool {
+	b := bytesOf(s)
+	ok := uint64(highs)
+	for ; len(b) >= 8; b = b[8:] {
+		v := binary.LittleEndian.Uint64(b)
+		digit := (v + (0x80-'0')*ones) &^ (v + (0x7f-'9')*ones)
+		letter := (v + (0x80-'a')*ones) &^ (v + (0x7f-'f')*ones)
+		ok &= (digit | letter) &^ v
+	}
+	return ok&highs == highs
 }
 
 func isHex(s string) bool {

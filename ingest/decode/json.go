@@ -9,6 +9,7 @@ type key struct {
 	target target
 	slot   int16  // attribute slot, -1 none
 	mark   mark   // known name at the top of an envelope
+	depth  uint16 // 1 at the top
 	open   bool   // objects under it hold something wanted
 	wanted bool   // its value is: target, slot or mark
 	record uint32 // the record it was last met in, if open or wanted
@@ -44,7 +45,8 @@ const (
 	markAccount
 	markName
 	markID
-	markDataBase64
+	markTemplate
+	markContentType
 	nMarks
 )
 
@@ -53,7 +55,7 @@ var marks = map[string]mark{
 	"specversion": markSpecVersion, "data": markData, "subject": markSubject, "type": markType, "server": markServer, "statsz": markStatsz,
 	"pid": markPID, "hostname": markHostname, "source": markSource, "kubernetes": markKubernetes, "source_type": markShipper, "tag": markShipper,
 	"container_id": markShipper, "container_name": markShipper, "received": markReceived, "header": markHeader, "headers": markHeader,
-	"account": markAccount, "name": markName, "id": markID, "data_base64": markDataBase64,
+	"account": markAccount, "name": markName, "id": markID, "@mt": markTemplate, "datacontenttype": markContentType,
 }
 
 // maxKeys bounds the keys a decoder remembers; records with ever new keys make it
@@ -252,6 +254,8 @@ func (j *jscan) learn(parent *key, raw string, esc bool) *key {
 	}
 	k.slot = int16(j.tab.slot(k.path))
 	k.target = j.tab.lookup(k.path)
+	k.depth = parent.depth + 1
+	k.target.rank += min(k.depth, rankStep) - 1 // flat goes before nested
 	k.open = j.tab.holds(k.path)
 	k.wanted = k.slot >= 0 || k.mark != noMark || k.target.field != noField
 	if k.open {

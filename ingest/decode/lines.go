@@ -134,9 +134,21 @@ type group struct {
 	n      int    // lines so far
 	text   string // of a single line, or of lines that follow each other in data
 	buf    []byte // of several lines that do not
+	format format // of its first line
 	rigid  bool   // begins in a way after which every line that does not is its
-	piece  bool   // its last line is only the first part of one
+	piece  pieceKind
+	time   int64 // the envelope's, of the last line
 }
+
+// pieceKind says whether the last line of a group is only the first part of one.
+type pieceKind uint8
+
+const (
+	wholeLine   pieceKind = iota
+	partLine              // it is
+	maybePart             // it is if a part with an end follows
+	trimmedLine           // it is not, though it has no end
+)
 
 func (g *groups) reset() {
 	g.free = append(g.free, g.list...)
@@ -159,8 +171,8 @@ func (g *groups) open(stream string, text string, line uint64, env *envelope) *g
 	} else {
 		x = new(group)
 	}
-	*x = group{stream: stream, env: *env, line: line, n: 1, text: text, buf: x.buf[:0]}
-	x.rigid = recognise(text) != fmtText || opensTrace(text)
+	*x = group{stream: stream, env: *env, line: line, n: 1, text: text, buf: x.buf[:0], time: env.time}
+	x.recognise()
 	g.list = append(g.list, x)
 	return x
 }
@@ -185,6 +197,17 @@ func (g *group) add(sep, line string) {
 	g.n++
 }
 
+// recognise looks at the first line once it is whole.
+func (g *group) recognise() {
+	g.format = recognise(stripANSI(firstLine(g.text)))
+	g.rigid = multiline[g.format] || opensTrace(g.text)
+}
+
+// multiline are the formats whose messages may go on in further lines.
+var multiline = [nFormats]bool{
+	fmtNATSServer: true, fmtKlog: true, fmtGoLog: true, fmtGRPCLog: true, fmtZapConsole: true, fmtPython: true, fmtPattern: true,
+}
+
 // full reports whether the event is as long as one may get.
 func (g *group) full() bool { return len(g.text) > maxJoined || g.n > maxPieces }
 
@@ -201,8 +224,9 @@ func (d *Decoder) textLine(line string, env *envelope) {
 // a new one.
 func (d *Decoder) logical(stream, line string, env *envelope) {
 	g := d.groups.find(stream)
-	if g != nil && !g.full() && goesOn(g.rigid, g.text, line) {
+	if g != nil && !g.full() && g.goesOn(line, env.time) {
 		g.add("\n", line)
+		g.time = env.time
 		return
 	}
 	if g != nil {
@@ -214,15 +238,22 @@ func (d *Decoder) logical(stream, line string, env *envelope) {
 	d.groups.open(stream, line, d.line, env)
 }
 
-// goesOn reports whether line belongs to the event that began before it.
-func goesOn(rigid bool, text, line string) bool {
-	if line == "" {
-		return rigid
-	}
-	if looksContinued(line) {
+// sameWrite is how far apart the lines of one event may be written, where the
+// container runtime tells.
+const sameWrite = second / 10
+
+// goesOn reports whether line belongs to the event that began before it. at is
+// the time of the line's envelope, 0 if it has none.
+func (g *group) goesOn(line string, at int64) bool {
+	switch {
+	case line == "":
+		return g.rigid
+	case looksContinued(line):
 		return true
+	case !g.rigid || at != 0 && at-g.time > sameWrite:
+		return false
 	}
-	return rigid && (!startsEvent(line) || strings.HasPrefix(line, pyTrace))
+	return !startsEvent(line)
 }
 
 // flush decodes a group's text.
@@ -235,8 +266,15 @@ func (d *Decoder) flush(g *group) {
 		text = clip(text, maxLine)
 		d.counts.Cut++
 	}
-	d.inner(text, &g.env)
+	d.group(text, g)
 	d.line, d.sub = line, sub
+}
+
+func (d *Decoder) group(text string, g *group) {
+	if strings.HasPrefix(text, "{") && d.object(text, &g.env) {
+		return
+	}
+	d.textAs(text, g.format, &g.env)
 }
 
 func (d *Decoder) flushAll() {
@@ -279,30 +317,36 @@ func (d *Decoder) criLine(p criPart, env *envelope) {
 	in.depth++
 	in.stream = p.stream
 	in.time = d.instant(p.time, env.time)
-	d.streamLine(p.stream, p.text, p.whole, &in)
+	kind := partLine
+	if p.whole {
+		kind = wholeLine
+	}
+	d.streamLine(p.text, kind, &in)
 }
 
 // streamLine takes a line, or a part of one, that a runtime wrapped.
-func (d *Decoder) streamLine(stream, text string, whole bool, env *envelope) {
-	g := d.groups.find(stream)
-	if g != nil && g.piece {
+func (d *Decoder) streamLine(text string, kind pieceKind, env *envelope) {
+	g := d.groups.find(env.stream)
+	if g != nil && (g.piece == partLine || g.piece == maybePart && kind == wholeLine) {
 		g.add("", text)
-		g.piece = !whole
-		if whole && g.n > 2 || whole {
-			g.rigid = recognise(g.text) != fmtText
+		if g.piece = kind; kind == wholeLine {
+			g.recognise()
 		}
 		return
 	}
-	if whole && strings.HasPrefix(text, "{") {
+	if (kind == wholeLine || kind == trimmedLine) && strings.HasPrefix(text, "{") {
 		if g != nil {
 			d.flush(g)
 		}
 		d.inner(text, env)
 		return
 	}
-	d.logical(stream, text, env)
-	if g = d.groups.find(stream); g != nil && !whole {
-		g.piece = true
+	if g != nil && kind != wholeLine {
+		d.flush(g)
+	}
+	d.logical(env.stream, text, env)
+	if g = d.groups.find(env.stream); g != nil {
+		g.piece = kind
 	}
 }
 
@@ -317,21 +361,45 @@ func (d *Decoder) dockerLine(env *envelope) bool {
 	in.stream = j.text(markStream, &d.m.arena)
 	in.time = d.instant(j.text(markTime, &d.m.arena), env.time)
 	text := j.text(markLog, &d.m.arena)
-	whole := strings.HasSuffix(text, "\n") || len(text) < dockerPiece
-	d.streamLine(in.stream, strings.TrimRight(text, "\r\n"), whole, &in)
+	d.streamLine(strings.TrimRight(text, "\r\n"), dockerKind(text), &in)
 	return true
 }
 
-// dockerPiece is the size in which Docker cuts long lines. A shorter text without
-// a newline is one that a shipper has trimmed.
+// dockerPiece is the size in which Docker cuts long lines.
 const dockerPiece = 16 << 10
+
+// dockerKind tells parts of lines from lines. Docker keeps a line's newline, so a
+// text without is a part, unless something on the way has trimmed all of them:
+// then no text ends in a newline and nothing is joined.
+func dockerKind(text string) pieceKind {
+	switch {
+	case strings.HasSuffix(text, "\n"):
+		return wholeLine
+	case len(text) >= dockerPiece:
+		return partLine
+	}
+	if end, k := endValue(bytesOf(text), 0, 0); end == len(text) && k == kObject {
+		return trimmedLine
+	}
+	return maybePart
+}
 
 // pyTrace begins Python's stack trace, which follows the line that logs it.
 const pyTrace = "Traceback (most recent call last)"
 
-// opensTrace reports whether a line is the head of a crash report.
+// crashes reports whether a line is the head of a crash report, which begins an
+// event whatever stood before it.
+func crashes(s string) bool {
+	return hasAnyPrefix(s, "panic: ", "fatal error: ", "Exception in thread", "Unhandled exception", "thread '")
+}
+
+// opensTrace reports whether what follows a line is a stack trace.
 func opensTrace(s string) bool {
-	for _, p := range []string{"panic: ", "fatal error: ", "goroutine ", pyTrace, "Exception in thread", "runtime: ", "Unhandled exception", "thread '"} {
+	return crashes(s) || hasAnyPrefix(s, pyTrace, "goroutine ", "runtime: ")
+}
+
+func hasAnyPrefix(s string, prefixes ...string) bool {
+	for _, p := range prefixes {
 		if strings.HasPrefix(s, p) {
 			return true
 		}
@@ -341,13 +409,5 @@ func opensTrace(s string) bool {
 
 // looksContinued reports whether a line cannot be the beginning of an event.
 func looksContinued(s string) bool {
-	if s[0] == ' ' || s[0] == '\t' {
-		return true
-	}
-	for _, p := range []string{"Caused by: ", "Suppressed: ", "... ", "}", ")", "During handling of the above", "The above exception was"} {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
+	return s[0] == ' ' || s[0] == '\t' || hasAnyPrefix(s, "Caused by: ", "Suppressed: ", "... ", "}", ")", "During handling of the above", "The above exception was")
 }

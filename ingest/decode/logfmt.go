@@ -13,11 +13,11 @@ func (d *Decoder) logfmt(s string) bool {
 	return true
 }
 
-// isLogfmt reports whether a line is pairs from its beginning on, at least two,
-// one of which a logger writes on every line.
+// isLogfmt reports whether a line is pairs from its beginning on: two, if one of
+// them is of those that loggers write on every line, or three and nothing else.
 func isLogfmt(s string) bool {
 	s = firstLine(s)
-	known, n := false, 0
+	known, whole, n := false, false, 0
 	for n < 8 {
 		key, rest, ok := cutKey(s)
 		if !ok {
@@ -34,10 +34,11 @@ func isLogfmt(s string) bool {
 		}
 		s = strings.TrimLeft(rest, " \t")
 		if s == "" {
+			whole = true
 			break
 		}
 	}
-	return known && n >= 2
+	return known && n >= 2 || whole && n >= 3
 }
 
 // pairs offers every pair of s. Words that are no pair are left out: they stay
@@ -162,9 +163,12 @@ func (a *arena) unquote(s string) string {
 	a.room(len(s) + utf8.UTFMax)
 	start := len(a.b)
 	for s != "" {
-		r, multi, rest, err := strconv.UnquoteChar(s, 0)
+		r, multi, rest, err := strconv.UnquoteChar(s, '"')
+		if strings.HasPrefix(s, `\'`) {
+			s = s[1:]
+		}
 		if err != nil {
-			a.b = append(a.b, s[0]) // \' and what nobody defines stand as they are
+			a.b = append(a.b, s[0]) // what nobody defines stands as it is
 			s = s[1:]
 			continue
 		}

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"math/bits"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ type mapper struct {
 
 	have  uint64 // fields that have a usable value
 	taken uint64 // fields whose value went into the event
-	rank  [nFields]uint8
+	rank  [nFields]uint16
 	vals  [nFields]val
 	unit  [nFields]unit
 	time  stamp
@@ -46,6 +47,13 @@ func (m *mapper) put(t target, v val) {
 	if m.have&bit != 0 && m.rank[t.field] < t.rank {
 		return
 	}
+	if textFields&bit != 0 {
+		if v.kind == kString && v.s != "" {
+			m.have |= bit
+			m.rank[t.field], m.vals[t.field] = t.rank, v
+			return
+		}
+	}
 	if !m.usable(t, v) {
 		if m.have&bit != 0 && m.rank[t.field] == t.rank {
 			m.have &^= bit
@@ -55,6 +63,11 @@ func (m *mapper) put(t target, v val) {
 	m.have |= bit
 	m.rank[t.field], m.vals[t.field], m.unit[t.field] = t.rank, v, t.unit
 }
+
+// textFields take any text that is not empty as it is.
+const textFields uint64 = 1<<fMessage | 1<<fError | 1<<fStack | 1<<fService | 1<<fPod | 1<<fContainer | 1<<fInstance | 1<<fHost | 1<<fEnv |
+	1<<fLogger | 1<<fName | 1<<fTrace | 1<<fSpan | 1<<fTraceparent | 1<<fRequest | 1<<fMethod | 1<<fRoute | 1<<fPath | 1<<fClient |
+	1<<fRPCSystem | 1<<fRPCService | 1<<fRPCMethod
 
 // putPath offers the value of a key of a format other than JSON.
 func (m *mapper) putPath(path string, v val) {
@@ -75,7 +88,7 @@ func (m *mapper) usable(t target, v val) bool {
 	case fLevel:
 		return m.usableLevel(v, t.rank)
 	case fMessage:
-		return v.kind == kString && v.s != "" || v.kind != kString && t.rank <= 3
+		return v.kind == kString && v.s != "" || v.kind != kString && t.rank < 4*rankStep
 	case fError:
 		return v.kind == kString && v.s != "" || v.kind == kArray && strings.Contains(v.s, `"exc_value"`)
 	case fSeconds, fNanos, fSeverity, fStatus, fNATSSeq, fNATSDeliveries, fNATSCID, fNATSErrCode:
@@ -93,6 +106,9 @@ func (m *mapper) usable(t target, v val) bool {
 		_, ok := grpcCode(v.s)
 		return ok
 	case fDuration, fAnyDuration, fRPCDuration:
+		if v.kind == kNumber {
+			return true
+		}
 		_, ok := millis(v, t.unit, unitMS)
 		return ok
 	case fTrace, fRequest, fInstance, fSpan:
@@ -136,7 +152,7 @@ func timePair(s string) (int64, bool) {
 	return int64(sec)*second + int64(nano), ok && sec < 1e10 && sec > -1e10
 }
 
-func (m *mapper) usableLevel(v val, rank uint8) bool {
+func (m *mapper) usableLevel(v val, rank uint16) bool {
 	switch v.kind {
 	case kString:
 		if sev, ok := levelWord(v.text(&m.arena)); ok {
@@ -152,7 +168,7 @@ func (m *mapper) usableLevel(v val, rank uint8) bool {
 		return false
 	}
 	scale := scaleTens
-	if rank == levelnoRank {
+	if rank/rankStep == levelnoRank {
 		scale = scalePython
 	}
 	sev, ok := levelNumber(n, scale)
@@ -163,14 +179,14 @@ func (m *mapper) usableLevel(v val, rank uint8) bool {
 }
 
 // levelnoRank is the rank of Python's number, whose scale is its own.
-var levelnoRank = func() uint8 {
+var levelnoRank = func() uint16 {
 	for _, row := range keyTable {
 		if row.field != fLevel {
 			continue
 		}
 		for i, k := range strings.Fields(row.keys) {
 			if k == "levelno" {
-				return uint8(i + 1)
+				return uint16(i + 1)
 			}
 		}
 	}
@@ -366,6 +382,16 @@ func errorLine(s string) string {
 	return strings.TrimRight(line, "\r")
 }
 
+// stackError takes what happened out of a stack trace, if it says so: Go's do
+// not.
+func stackError(s string) string {
+	line := errorLine(s)
+	if strings.Contains(line, ": ") || strings.Contains(line, "Exception") || strings.Contains(line, "Error") {
+		return line
+	}
+	return ""
+}
+
 func (m *mapper) fillPod(ev *event.Event) {
 	pod := m.text(fPod)
 	pod = pod[strings.LastIndexByte(pod, '/')+1:] // klog writes namespace/name
@@ -453,7 +479,7 @@ func (m *mapper) fillAmbiguous(ev *event.Event) {
 		m.anyDuration(ev, web)
 	}
 	if m.has(fStack) && ev.Error == "" {
-		ev.Error = errorLine(m.vals[fStack].text(&m.arena))
+		ev.Error = stackError(m.vals[fStack].text(&m.arena))
 	}
 }
 
@@ -542,14 +568,40 @@ func millis(v val, u, guess unit) (float64, bool) {
 }
 
 func float(s string) (float64, bool) {
-	switch n := number(s).(type) {
-	case int:
-		return float64(n), true
-	case float64:
-		return n, true
+	if f, ok := shortFloat(s); ok {
+		return f, true
 	}
-	return 0, false
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
 }
+
+// shortFloat parses plain decimals of few digits: both the digits and the power
+// of ten they are divided by are exact in a float64, so the quotient is the
+// nearest one.
+func shortFloat(s string) (float64, bool) {
+	if len(s) == 0 || len(s) > 16 {
+		return 0, false
+	}
+	var n int64
+	point := -1
+	for i := 0; i < len(s); i++ {
+		c := s[i] - '0'
+		switch {
+		case c <= 9:
+			n = n*10 + int64(c)
+		case s[i] == '.' && point < 0 && i > 0:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	if point < 0 {
+		return float64(n), true
+	}
+	return float64(n) / tenTo[len(s)-point-1], point < len(s)-1
+}
+
+var tenTo = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // httpVerb reports whether s is a request method.
 func httpVerb(s string) bool {
@@ -585,7 +637,7 @@ func (m *mapper) fillRPCMethod(ev *event.Event, s string) {
 
 // urlPath returns the path of a request target or URL, without its query.
 func urlPath(s string) string {
-	if i := strings.Index(s, "://"); i > 0 && i < 8 {
+	if i := strings.Index(clip(s, 10), "://"); i > 0 {
 		rest := s[i+3:]
 		j := strings.IndexByte(rest, '/')
 		if j < 0 {
@@ -593,8 +645,10 @@ func urlPath(s string) string {
 		}
 		s = rest[j:]
 	}
-	if i := strings.IndexAny(s, "?#"); i >= 0 {
-		s = s[:i]
+	for i := 0; i < len(s); i++ {
+		if s[i] == '?' || s[i] == '#' {
+			return s[:i]
+		}
 	}
 	return s
 }

@@ -53,7 +53,7 @@ func (d *Decoder) messageLines(data []byte, env *envelope) {
 			start = -1
 		case start < 0:
 			start = at
-		case startsEvent(view(line)) && !looksContinued(view(line)):
+		case len(line) > 0 && startsEvent(view(line)) && !looksContinued(view(line)):
 			d.piece(data[start:at], env)
 			start = at
 		}

@@ -91,7 +91,7 @@ func (d *Decoder) natsConnection(n *event.NATS, s string) string {
 	account, text := quotedPart(text)
 	n.Client = clientName(client)
 	n.Account, n.User = accountUser(account)
-	d.pairText("client_version", client)
+	d.pairText("client_version", strings.TrimRight(strings.TrimSuffix(client, n.Client), ":"))
 	return text
 }
 
@@ -223,6 +223,7 @@ var natsReasons = []struct{ mark, reason string }{
 	{"Publish Violation", "Permissions Violation"},
 	{"Subscription Violation", "Permissions Violation"},
 	{"has NO quorum", "No Quorum"},
+	{"limit reached, dropping", "API Limit Reached"},
 	{"no space left on device", "No Space Left On Device"},
 }
 

@@ -69,11 +69,11 @@ func (d *Decoder) wrapped(raw, s string, env *envelope) bool {
 	case d.js.has(markSubject) && d.js.has(markData) && !d.m.has(fLevel) && !d.m.has(fMessage):
 		return d.captured(env)
 	case d.js.has(markSpecVersion) && d.js.has(markType) && d.js.has(markID):
-		return d.cloudEvent(raw, env)
+		return d.cloudEvent(raw, s, env)
 	case d.js.has(markLog) && d.js.has(markStream) && d.js.has(markTime) && !d.js.has(markKubernetes):
 		return d.docker(env)
 	case d.js.has(markLog) || d.js.has(markKubernetes) || d.js.has(markShipper):
-		return d.shipped(raw, env)
+		return d.shipped(raw, s, env)
 	}
 	return false
 }
@@ -142,7 +142,7 @@ func (d *Decoder) payload(s string, env *envelope) {
 
 // cloudEvent opens an event of the CloudEvents JSON format. Its own attributes
 // stay attributes beside those of its data.
-func (d *Decoder) cloudEvent(raw string, env *envelope) bool {
+func (d *Decoder) cloudEvent(raw, s string, env *envelope) bool {
 	data := d.js.marks[markData]
 	in := *env
 	in.depth++
@@ -156,7 +156,7 @@ func (d *Decoder) cloudEvent(raw string, env *envelope) bool {
 	if in.outer == "" {
 		in.outer = raw
 	}
-	d.collectOuter(raw, data)
+	d.collectOuter(s, data, d.js.marks[markID], d.js.marks[markTime], d.js.marks[markSpecVersion], d.js.marks[markContentType])
 	d.inner(data.text(&d.m.arena), &in)
 	return true
 }
@@ -170,7 +170,7 @@ func sourceName(s string) string {
 // shipped opens a shipper's record (Fluent Bit, Vector, Filebeat): the line it
 // read is in "log" or "message", around it is what the shipper knows of its
 // origin. Without a line that says more than text it is a record like any other.
-func (d *Decoder) shipped(raw string, env *envelope) bool {
+func (d *Decoder) shipped(raw, s string, env *envelope) bool {
 	if !d.m.has(fMessage) || d.m.vals[fMessage].kind != kString {
 		return false
 	}
@@ -190,7 +190,7 @@ func (d *Decoder) shipped(raw string, env *envelope) bool {
 	if in.outer == "" {
 		in.outer = raw
 	}
-	d.collectOuter(raw, line)
+	d.collectOuter(s, line)
 	d.inner(text, &in)
 	return true
 }

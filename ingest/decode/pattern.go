@@ -20,7 +20,29 @@ func (d *Decoder) pattern(s string) bool {
 		rest = strings.TrimPrefix(rest, "]")
 	}
 	d.layout(strings.TrimLeft(rest, " |:"))
+	if bracket {
+		d.kafkaLogger()
+	}
 	return true
+}
+
+// kafkaLogger takes the logger off the end of Kafka's first line: "text
+// (kafka.server.ReplicaManager)".
+func (d *Decoder) kafkaLogger() {
+	d.ev.Message = strings.TrimPrefix(d.ev.Message, ", ")
+	line := firstLine(d.ev.Message)
+	i := strings.LastIndex(line, " (")
+	if i < 0 || d.ev.Logger != "" || !strings.HasSuffix(line, ")") {
+		return
+	}
+	name := line[i+2 : len(line)-1]
+	if !isName(name) || !strings.Contains(name, ".") {
+		return
+	}
+	d.ev.Logger = name
+	if len(line) == len(d.ev.Message) {
+		d.ev.Message = line[:i]
+	}
 }
 
 // layout reads what stands between the time and the message.
@@ -31,6 +53,9 @@ func (d *Decoder) layout(s string) {
 		switch {
 		case w == "" || rest == "" && w != "-":
 			d.ev.Message = s
+			return
+		case w == "-" && d.ev.Level != "" && !bracketAhead(rest):
+			d.ev.Message = rest
 			return
 		case w == "-" || w == "---" || w == "|" || w == ":" || w == "--":
 		case d.ev.Level == "" && levelToken(w):
@@ -53,8 +78,11 @@ func (d *Decoder) layout(s string) {
 	d.ev.Message = s
 }
 
+// bracketAhead reports whether a thread or the like follows.
+func bracketAhead(s string) bool { return strings.HasPrefix(s, "[") }
+
 func trimSeparator(s string) string {
-	for _, sep := range []string{"- ", ": ", "-- "} {
+	for _, sep := range []string{"- ", ": ", "-- ", "| "} {
 		if rest, ok := strings.CutPrefix(s, sep); ok {
 			return rest
 		}
@@ -108,7 +136,7 @@ func levelAhead(s string) bool {
 // loggerToken recognises a logger's name: a class or a dotted name, or a word
 // that a separator follows.
 func loggerToken(w, rest string) bool {
-	if strings.HasPrefix(rest, "- ") || strings.HasPrefix(rest, ": ") || strings.HasSuffix(w, ":") && isName(w[:len(w)-1]) {
+	if strings.HasPrefix(rest, "- ") || strings.HasPrefix(rest, ": ") || strings.HasPrefix(rest, "| ") || strings.HasSuffix(w, ":") && isName(w[:len(w)-1]) {
 		return isName(strings.TrimSuffix(w, ":"))
 	}
 	return isName(w) && strings.ContainsAny(w, ".#$") && !strings.HasSuffix(w, ".")

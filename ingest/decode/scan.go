@@ -63,8 +63,8 @@ const (
 // be wrong because of borrows, the first one never is.
 func endString(b []byte, i int) (end int, esc bool) {
 	var high uint64
-	for i+8 <= len(b) {
-		v := binary.LittleEndian.Uint64(b[i:])
+	for uint(i)+8 <= uint(len(b)) {
+		v := binary.LittleEndian.Uint64(b[i : i+8])
 		q, s := v^('"'*ones), v^('\\'*ones)
 		m := ((q-ones)&^q | (s-ones)&^s | (v-0x20*ones)&^v) & highs
 		if m == 0 {
@@ -72,22 +72,36 @@ func endString(b []byte, i int) (end int, esc bool) {
 			i += 8
 			continue
 		}
-		n := bits.TrailingZeros64(m) >> 3
-		high |= v & (1<<(8*n) - 1)
-		i += n
-		break
+		bit := uint(bits.TrailingZeros64(m)) &^ 7
+		high |= v & (1<<bit - 1)
+		i += int(bit >> 3)
+		if byte(v>>bit) == '"' {
+			return i, high&highs != 0
+		}
+		return endSpecial(b, i)
 	}
+	return endShort(b, i, high)
+}
+
+// endShort goes on where fewer than eight bytes are left.
+func endShort(b []byte, i int, high uint64) (end int, esc bool) {
 	for ; i < len(b); i++ {
 		switch c := b[i]; {
 		case c == '"':
 			return i, high&highs != 0
-		case c == '\\':
-			return endEscaped(b, i)
-		case c < 0x20:
-			return -1, false
+		case c == '\\' || c < 0x20:
+			return endSpecial(b, i)
 		default:
 			high |= uint64(c)
 		}
+	}
+	return -1, false
+}
+
+// endSpecial goes on where a backslash or a control character stands.
+func endSpecial(b []byte, i int) (end int, esc bool) {
+	if b[i] == '\\' {
+		return endEscaped(b, i)
 	}
 	return -1, false
 }

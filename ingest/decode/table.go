@@ -140,25 +140,31 @@ var wrappers = []string{
 // target is what a key fills: a field, and how good a source for it it is.
 type target struct {
 	field field
-	rank  uint8 // 0 is best
 	unit  unit
+	rank  uint16 // 0 is best
 }
+
+// Ranks leave room between two keys of a field for how deep a key is nested, and
+// put what is in wrappers after everything else.
+const (
+	rankStep = 8
+	wrapRank = 1 << 14
+)
 
 // table is what a decoder looks keys up in. It is not changed once made and is
 // shared by the events whose attributes are not decoded yet.
 type table struct {
-	targets  map[string]target // by canonical path
-	parents  map[string]bool   // canonical paths of objects that hold targets
-	slots    map[string]int    // by path as rules write it
-	slotUp   map[string]bool   // paths of objects that hold slots
-	nSlots   int
-	wrapRank uint8
+	targets map[string]target // by canonical path
+	parents map[string]bool   // canonical paths of objects that hold targets
+	slots   map[string]int    // by path as rules write it
+	slotUp  map[string]bool   // paths of objects that hold slots
+	nSlots  int
 }
 
 func newTable(attrPaths, maps []string) (*table, error) {
 	t := &table{
 		targets: map[string]target{}, parents: map[string]bool{},
-		slots: map[string]int{}, slotUp: map[string]bool{}, nSlots: len(attrPaths), wrapRank: 100,
+		slots: map[string]int{}, slotUp: map[string]bool{}, nSlots: len(attrPaths),
 	}
 	for i, p := range attrPaths {
 		t.slots[p] = i
@@ -170,7 +176,7 @@ func newTable(attrPaths, maps []string) (*table, error) {
 			byName[row.name] = row.field
 		}
 		for rank, key := range strings.Fields(row.keys) {
-			t.add(key, target{field: row.field, rank: uint8(rank + 1), unit: unitOf(key)})
+			t.add(key, target{field: row.field, rank: uint16(rank+1) * rankStep, unit: unitOf(key)})
 		}
 	}
 	for _, w := range wrappers {
@@ -223,7 +229,7 @@ func (t *table) lookup(path string) target {
 	for _, w := range wrappers {
 		if rest, ok := strings.CutPrefix(c, w); ok {
 			if tg, ok := t.targets[rest]; ok {
-				tg.rank += t.wrapRank
+				tg.rank += wrapRank
 				return tg
 			}
 		}

@@ -29,16 +29,20 @@ func init() {
 }
 
 // textEvent decodes a text that is not JSON.
-func (d *Decoder) textEvent(s string, env *envelope) {
+func (d *Decoder) textEvent(s string, env *envelope) { d.textAs(s, auto, env) }
+
+// textAs decodes a text whose format may be known already.
+func (d *Decoder) textAs(s string, f format, env *envelope) {
 	raw := s
 	if strings.IndexByte(s, 0x1b) >= 0 {
-		s = stripANSI(s)
+		s, f = stripANSI(s), auto
 	}
 	if d.deadText(s) {
 		return
 	}
-	f := d.only
-	if f == auto || parsers[f] == nil {
+	if d.only != auto && parsers[d.only] != nil {
+		f = d.only
+	} else if f == auto {
 		f = recognise(s)
 	}
 	d.start()
@@ -152,7 +156,7 @@ func recogniseWord(s string) format {
 
 // startsEvent reports whether a line begins an event whatever stood before it.
 func startsEvent(s string) bool {
-	return len(s) > 0 && (s[0] == '{' || s[0] == 0x1b || recognise(s) != fmtText || opensTrace(s))
+	return len(s) > 0 && (s[0] == '{' || s[0] == 0x1b || recognise(s) != fmtText || crashes(s))
 }
 
 func firstLine(s string) string {
@@ -331,9 +335,9 @@ func (d *Decoder) guessLevel(s string) {
 		d.setLevel(sev)
 		return
 	}
-	for _, mark := range []string{"[", "level=", "severity="} {
+	for _, mark := range []string{"[", "level=", "severity=", `"level":`, `"severity":`} {
 		if i := strings.Index(head, mark); i >= 0 {
-			w := strings.TrimLeft(head[i+len(mark):], `"`)
+			w := strings.TrimLeft(head[i+len(mark):], `" `)
 			if n := wordLen(w); isLevelWord(w[:n]) || mark != "[" && n > 2 {
 				if sev, ok := levelWord(w[:n]); ok {
 					d.setLevel(sev)

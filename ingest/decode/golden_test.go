@@ -1,0 +1,123 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"corral/event"
+	"corral/ingest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var noon = time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC)
+
+// TestGolden decodes every file of testdata: those in lines as files are read,
+// those in messages as NATS messages.
+func TestGolden(t *testing.T) {
+	for _, dir := range []string{"lines", "messages"} {
+		files, err := filepath.Glob(filepath.Join("testdata", dir, "*"))
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, path := range files {
+			t.Run(filepath.Base(path), func(t *testing.T) {
+				rec := ingest.Record{Data: readTestdata(t, path), Lines: dir == "lines", Seq: 1}
+				if rec.Lines {
+					rec.Reference = noon.UnixNano()
+				} else {
+					rec.Observed, rec.Subject = noon.UnixNano(), "logs.test"
+				}
+				checkGolden(t, filepath.Join("testdata", "golden", filepath.Base(path)), decoded(rec, brief(path)))
+			})
+		}
+	}
+}
+
+// brief leaves out the attributes where they would fill pages.
+func brief(path string) bool {
+	return strings.Contains(path, "ndjson.zst") || strings.Contains(path, "nats-advisories")
+}
+
+func readTestdata(t *testing.T, path string) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	switch filepath.Ext(path) {
+	case ".gz":
+		r, err = gzip.NewReader(f)
+	case ".zst":
+		r, err = zstd.NewReader(f)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// decoded describes the events of a record, one a line.
+func decoded(rec ingest.Record, brief bool) []byte {
+	var b bytes.Buffer
+	d := New(Options{})
+	d.Decode(rec, func(ev *event.Event) {
+		m := Describe(ev).Map()
+		if brief {
+			delete(m, "attrs")
+		}
+		line, err := json.Marshal(m)
+		if err != nil {
+			line = []byte(err.Error())
+		}
+		fmt.Fprintf(&b, "%d.%d %s\n", ev.Pos.Seq, ev.Pos.Sub, line)
+	}, func(dl DeadRecord) {
+		fmt.Fprintf(&b, "%d.%d dead %s: %s: %.200q\n", dl.Seq, dl.Sub, dl.Reason, dl.Error, dl.Data)
+	})
+	c := *d.Counts()
+	fmt.Fprintf(&b, "counts: bad time %d, no time %d, no zone %d, cut %d, undecodable %d, formats %v\n", c.BadTime, c.NoTime, c.NoZone, c.Cut, c.Undecodable, c.Formats())
+	return b.Bytes()
+}
+
+func checkGolden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			t.Fatalf("%s:%d\n got %s\nwant %s", path, i+1, g[i], w[i])
+		}
+	}
+	if len(g) != len(w) {
+		t.Fatalf("%s: got %d lines, want %d", path, len(g), len(w))
+	}
+}
