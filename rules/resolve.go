@@ -17,7 +17,7 @@ import (
 // their types for the checker.
 var ownFunctions = map[string][]any{
 	"has":     {func(any) bool { return false }},
-	"cidr":    {func(string, string) bool { return false }, func(string, []string) bool { return false }},
+	"cidr":    {func(string, string) bool { return false }, func(string, []string) bool { return false }, func(string, []any) bool { return false }},
 	"re":      {func(string, string) bool { return false }},
 	"hour":    {func(time.Time, string) int { return 0 }, func(time.Time) int { return 0 }},
 	"weekday": {func(time.Time, string) string { return "" }, func(time.Time) string { return "" }},
