@@ -1,0 +1,39 @@
+# One screen: what a developer of corral types. `make demo` and `make test` do
+# all the set-up they need on a fresh machine.
+GO       ?= go
+TOOLS    := $(GO) tool -modfile=tools.mod
+CHDB     := node_modules/@chdb/lib-linux-x64-gnu/libchdb.so
+FUZZTIME ?= 20s
+
+.PHONY: build test race lint fuzz bench demo clickhouse soak quality
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o corral .
+
+test: lint clickhouse
+	CGO_ENABLED=0 $(GO) test -timeout 10m ./...
+
+race: clickhouse
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+lint:
+	@out=$$($(TOOLS) gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	  if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOLS) staticcheck ./...
+
+# Every fuzz target of every package for FUZZTIME.
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+demo: build clickhouse
+	./corral demo --once
+
+# A real ClickHouse, as the library the tests and the demo start (about 190 MB).
+clickhouse: $(CHDB)
+$(CHDB):
+	@command -v npm >/dev/null || { echo "npm is needed to fetch the ClickHouse library (Debian: apt-get install npm)"; exit 1; }
+	npm install --no-save --no-package-lock --no-audit --no-fund --prefix . @chdb/lib-linux-x64-gnu@26.7.3-stable.1

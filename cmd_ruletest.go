@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+
+	"corral/ruletest"
+)
+
+func cmdTest(_ context.Context, args []string, e env) error {
+	fs := newFlags("test", "[PATH…]", "Runs the unit tests of rules, each also shuffled, duplicated, restarted, sharded and as a batch.")
+	filter := fs.String("run", "", "only tests whose name matches the regular expression")
+	verbose := fs.BoolP("verbose", "v", false, "the timeline of every test")
+	update := fs.Bool("update", false, "rewrite expectations from what happened (refused when CI is set)")
+	coverage := fs.Bool("coverage", false, "which rules, conditions and transitions the tests have seen")
+	junit := fs.String("junit", "", "write the results as JUnit XML")
+	if done, err := parse(fs, args, e); done {
+		return err
+	}
+	opt := ruletest.Options{Verbose: *verbose, Update: *update, Coverage: *coverage}
+	if *update && os.Getenv("CI") != "" {
+		return usageError("--update rewrites expectations: not in CI")
+	}
+	if *filter != "" {
+		re, err := regexp.Compile(*filter)
+		if err != nil {
+			return usageError("--run: %w", err)
+		}
+		opt.Filter = re
+	}
+	if *junit != "" {
+		f, err := os.Create(*junit)
+		if err != nil {
+			return infra(err)
+		}
+		defer f.Close()
+		opt.JUnit = f
+	}
+	paths := fs.Args()
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	return testResult(ruletest.Run(paths, opt, e.out))
+}
+
+func testResult(rep *ruletest.Report, err error) error {
+	switch {
+	case errors.Is(err, ruletest.ErrRules):
+		return exit{exitRules, err}
+	case err != nil:
+		return exit{exitRules, err}
+	case len(rep.Updated) > 0:
+		return nil
+	case rep.Failed > 0:
+		return exit{exitFindings, fmt.Errorf("%s failed", plural(rep.Failed, "test"))}
+	}
+	return nil
+}

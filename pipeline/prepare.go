@@ -1,0 +1,153 @@
+// Package pipeline is the one path from records to sinks that both drivers use:
+// batches are decoded and matched on several goroutines, take effect on the
+// engine in order on one, and their transitions go to the sinks. Stream and
+// Batch differ only in where batches come from and who moves the clock.
+package pipeline
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"corral/event"
+	"corral/ingest"
+	"corral/ingest/decode"
+	"corral/rules"
+	"corral/sinks"
+)
+
+// Range limits the events of a run by their time; zero values do not limit.
+type Range struct {
+	From, To int64 // nanoseconds since the epoch, both inside
+}
+
+func (r Range) holds(t int64) bool {
+	return (r.From == 0 || t >= r.From) && (r.To == 0 || t <= r.To)
+}
+
+// matched is an event that met at least one rule.
+type matched struct {
+	n       int // number of the event in its batch
+	ev      *event.Event
+	matches []rules.Match
+}
+
+// prepared is a batch after decoding and matching, which need no state.
+type prepared struct {
+	batch   ingest.Batch
+	arrived int64   // wall clock when a live source handed it over, else 0
+	times   []int64 // of every event in the range, in order
+	clocks  []int64 // what each may move the watermark to, nil: the same as times
+	min     int64
+	max     int64 // of clocks
+	latest  int64 // of times
+	matched []matched
+	dead    []sinks.DeadLetter
+	bytes   int
+	skipped int // outside the range
+	opt     decode.Options
+	rng     Range
+}
+
+// preparer decodes and matches. One per goroutine.
+type preparer struct {
+	dec       *decode.Decoder
+	opt       decode.Options
+	matcher   *rules.Matcher
+	partition string
+	rng       Range
+	shift     int64 // added to event times: recordings replayed at another time
+	buf       []rules.Match
+}
+
+func newPreparer(set *rules.Set, opt decode.Options, rng Range) *preparer {
+	opt.AttrPaths = set.AttrPaths
+	return &preparer{dec: decode.New(opt), opt: opt, matcher: set.Matcher(), rng: rng}
+}
+
+// prepare never fails: what cannot be read is in dead.
+func (p *preparer) prepare(b ingest.Batch, partition string) *prepared {
+	out := &prepared{batch: b, opt: p.opt, rng: p.rng, min: math.MaxInt64, max: math.MinInt64, latest: math.MinInt64}
+	p.partition = partition
+	for i := range b.Records {
+		p.record(&b.Records[i], out)
+	}
+	return out
+}
+
+func (p *preparer) record(rec *ingest.Record, out *prepared) {
+	out.bytes += len(rec.Data)
+	p.dec.Decode(*rec, func(ev *event.Event) {
+		ev.Time += p.shift
+		if !p.rng.holds(ev.Time) {
+			out.skipped++
+			return
+		}
+		ev.Pos.Partition = uint32(out.batch.Partition)
+		out.note(ev, rec)
+		p.buf = p.matcher.Match(ev, p.buf[:0])
+		if len(p.buf) > 0 {
+			out.keep(ev, p.buf)
+		}
+	}, func(d decode.DeadRecord) {
+		out.dead = append(out.dead, deadLetter(d, rec, p.partition))
+	})
+}
+
+// note records the event's time. A sender whose clock runs ahead of the arrival
+// must not push the watermark past everybody else: arrival is the most it moves.
+func (out *prepared) note(ev *event.Event, rec *ingest.Record) {
+	clock := ev.Time
+	if rec.Observed > 0 && clock > rec.Observed {
+		clock = rec.Observed
+	}
+	if out.clocks == nil && clock != ev.Time {
+		out.clocks = append(make([]int64, 0, len(out.times)+1), out.times...)
+	}
+	out.times = append(out.times, ev.Time)
+	if out.clocks != nil {
+		out.clocks = append(out.clocks, clock)
+	}
+	out.min = min(out.min, ev.Time)
+	out.latest = max(out.latest, ev.Time)
+	out.max = max(out.max, clock)
+}
+
+func (out *prepared) clock(i int) int64 {
+	if out.clocks == nil {
+		return out.times[i]
+	}
+	return out.clocks[i]
+}
+
+// keep copies an event and what it met out of the record's buffer.
+func (out *prepared) keep(ev *event.Event, ms []rules.Match) {
+	own := make([]rules.Match, len(ms))
+	copy(own, ms)
+	for i := range own {
+		own[i].Key = strings.Clone(own[i].Key)
+		if len(own[i].Args) > 0 {
+			own[i].Args = append([]event.Value(nil), own[i].Args...)
+			for j := range own[i].Args {
+				own[i].Args[j].Str = strings.Clone(own[i].Args[j].Str)
+			}
+		}
+	}
+	out.matched = append(out.matched, matched{n: len(out.times) - 1, ev: ev.Clone(), matches: own})
+}
+
+func deadLetter(d decode.DeadRecord, rec *ingest.Record, partition string) sinks.DeadLetter {
+	l := sinks.DeadLetter{
+		Reason: d.Reason, Error: d.Error, Source: partition,
+		Subject: rec.Subject, Seq: d.Seq, Sub: d.Sub, Observed: stamp(rec.Observed),
+	}
+	l.SetRecord(d.Data)
+	return l
+}
+
+func stamp(ns int64) string {
+	if ns == 0 {
+		return ""
+	}
+	return time.Unix(0, ns).UTC().Format(time.RFC3339Nano)
+}

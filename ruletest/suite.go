@@ -1,0 +1,290 @@
+package ruletest
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"corral/correlate"
+	"corral/rules"
+)
+
+// Options of a run of tests.
+type Options struct {
+	Filter   *regexp.Regexp // names to run; nil: all
+	Verbose  bool           // timelines of every test
+	Update   bool           // rewrite `expect:` from what happened
+	Coverage bool
+	JUnit    io.Writer // nil: none
+}
+
+// Report of a run.
+type Report struct {
+	Ran, Failed int
+	Updated     []string // files rewritten
+	cases       []junitCase
+	coverage    *coverage
+}
+
+// Run finds the tests in paths (test files, rule files with inline tests,
+// directories of both), runs them and writes what failed, and why, to w.
+func Run(paths []string, opt Options, w io.Writer) (*Report, error) {
+	s := &suite{opt: opt, w: w, sets: map[string]*rules.Set{}, report: &Report{}}
+	files, err := s.find(paths)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Coverage {
+		s.report.coverage = newCoverage()
+	}
+	began := time.Now()
+	for _, f := range files {
+		if err := s.file(f); err != nil {
+			return nil, err
+		}
+	}
+	return s.report, s.end(time.Since(began))
+}
+
+type suite struct {
+	opt    Options
+	w      io.Writer
+	sets   map[string]*rules.Set
+	report *Report
+}
+
+// ErrRules: the rules a test is for do not load; the diagnostics were written.
+var ErrRules = errors.New("rules invalid")
+
+// load compiles rule files once per list of paths.
+func (s *suite) load(paths []string) (*rules.Set, error) {
+	key := strings.Join(paths, "\x00")
+	if set := s.sets[key]; set != nil {
+		return set, nil
+	}
+	set, diags, err := rules.Load(paths)
+	if err != nil {
+		return nil, err
+	}
+	if set == nil {
+		rules.FormatUnix(s.w, diags)
+		return nil, ErrRules
+	}
+	s.sets[key] = set
+	return set, nil
+}
+
+func (s *suite) find(paths []string) ([]*File, error) {
+	var files []*File
+	var errs []error
+	for _, path := range paths {
+		names := []string{path}
+		if info, err := os.Stat(path); err != nil {
+			return nil, err
+		} else if info.IsDir() {
+			if names, err = yamlFiles(path); err != nil {
+				return nil, err
+			}
+		}
+		for _, name := range names {
+			fs, err := s.of(name)
+			errs = append(errs, err)
+			files = append(files, fs...)
+		}
+	}
+	return files, errors.Join(errs...)
+}
+
+// of returns the tests of one file.
+func (s *suite) of(name string) ([]*File, error) {
+	if rules.IsTestFile(name) {
+		f, err := Load(name)
+		return []*File{f}, err
+	}
+	set, err := s.load([]string{name})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return Inline(set)
+}
+
+func yamlFiles(dir string) ([]string, error) {
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if ext := filepath.Ext(path); !e.IsDir() && (ext == ".yaml" || ext == ".yml") {
+			names = append(names, path)
+		}
+		return nil
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func (s *suite) file(f *File) error {
+	set, err := s.load(f.Rules)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Path, err)
+	}
+	changed := false
+	for _, t := range f.Tests {
+		if s.opt.Filter != nil && !s.opt.Filter.MatchString(t.Name) {
+			continue
+		}
+		got, err := s.one(f, t, set)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %s: %w", f.Path, t.Line, t.Name, err)
+		}
+		changed = changed || got
+	}
+	if changed && s.opt.Update {
+		s.report.Updated = append(s.report.Updated, f.Path)
+		fmt.Fprintf(s.w, "rewrote the expectations of %s\n", f.Path)
+		return update(f)
+	}
+	return nil
+}
+
+// one runs a test in every variant and stops at the first that differs.
+func (s *suite) one(f *File, t *Test, set *rules.Set) (differs bool, err error) {
+	began := time.Now()
+	s.report.Ran++
+	r := &runner{test: t, set: set, load: s.load}
+	r.trace = r.record
+	if s.report.coverage != nil {
+		s.report.coverage.rules(set)
+	}
+	for i, v := range variants {
+		if v.applies != nil && !v.applies(t) {
+			continue
+		}
+		got, err := v.run(r)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", v.name, err)
+		}
+		diffs := compare(t.Start, t.Expect, got)
+		if i == 0 {
+			t.got = got
+			if s.report.coverage != nil {
+				s.report.coverage.add(r, got)
+			}
+			if s.opt.Verbose {
+				s.timeline(f, t, got)
+			}
+			r.trace = nil
+		}
+		if len(diffs) > 0 {
+			s.fail(f, t, v, i, diffs, r, time.Since(began))
+			return true, nil
+		}
+	}
+	s.report.cases = append(s.report.cases, junitCase{Name: t.Name, Class: f.Path, Time: time.Since(began).Seconds()})
+	return false, nil
+}
+
+func (s *suite) timeline(f *File, t *Test, got []*correlate.Transition) {
+	fmt.Fprintf(s.w, "=== %s:%d %s\n", f.Path, t.Line, t.Name)
+	for _, tr := range got {
+		fmt.Fprintf(s.w, "    %s\n", line(t.Start, tr))
+	}
+}
+
+func (s *suite) fail(f *File, t *Test, v variant, i int, diffs []difference, r *runner, took time.Duration) {
+	s.report.Failed++
+	var b strings.Builder
+	fmt.Fprintf(&b, "--- FAIL: %s:%d %s\n", f.Path, t.Line, t.Name)
+	if i > 0 {
+		fmt.Fprintf(&b, "    passes as written; fails when run %s\n", v.name)
+	}
+	shown := diffs[:1]
+	if s.opt.Verbose {
+		shown = diffs
+	}
+	for _, d := range shown {
+		d.write(&b, t)
+		if why := r.why(d); why != "" {
+			fmt.Fprintf(&b, "    why: %s\n", strings.ReplaceAll(why, "\n", "\n         "))
+		}
+	}
+	if len(diffs) > len(shown) {
+		fmt.Fprintf(&b, "    first difference of %d; -v for all and the timeline\n", len(diffs))
+	}
+	fmt.Fprint(s.w, b.String())
+	s.report.cases = append(s.report.cases, junitCase{Name: t.Name, Class: f.Path, Time: took.Seconds(), Failure: &junitFailure{Message: "timeline differs", Text: b.String()}})
+}
+
+func (d difference) write(w io.Writer, t *Test) {
+	at := "at " + offset(d.at)
+	switch {
+	case d.want == nil:
+		fmt.Fprintf(w, "    %-9s want  nothing\n    %-9s got   %s %s%s (%s, %d events)\n", at, "", kindOf(d.got), d.got.RuleID, keyText(d.got.Key), d.got.Cause, d.got.EventCount)
+	case d.got == nil:
+		fmt.Fprintf(w, "    %-9s want  %s %s%s   (line %d)\n    %-9s got   nothing\n", at, d.want.Kind, d.want.Rule, keyText(d.want.Key), d.want.Line, "")
+	default:
+		fmt.Fprintf(w, "    %-9s %s %s%s   (line %d)\n", at, d.want.Kind, d.want.Rule, keyText(d.want.Key), d.want.Line)
+		for _, x := range d.fields {
+			fmt.Fprintf(w, "              %s\n", x)
+		}
+	}
+}
+
+func (s *suite) end(took time.Duration) error {
+	rep := s.report
+	verdict := "ok  "
+	n := rep.Ran
+	switch {
+	case rep.Ran == 0:
+		return errors.New("no tests found")
+	case rep.Failed > 0:
+		verdict = fmt.Sprintf("FAIL %d of", rep.Failed)
+	}
+	fmt.Fprintf(s.w, "%s %d tests in %s   (each also run %d ways: shuffled, duplicated, restarted, 2 and 4 shards, batch)\n",
+		verdict, n, took.Round(time.Millisecond), len(variants)-1)
+	if rep.coverage != nil {
+		rep.coverage.write(s.w)
+	}
+	if s.opt.JUnit != nil {
+		return writeJUnit(s.opt.JUnit, rep, took)
+	}
+	return nil
+}
+
+// JUnit's XML as CI systems read it.
+type junitSuite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Time     float64     `xml:"time,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Name    string        `xml:"name,attr"`
+	Class   string        `xml:"classname,attr"`
+	Time    float64       `xml:"time,attr"`
+	Failure *junitFailure `xml:"failure,omitempty"`
+}
+
+type junitFailure struct {
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+func writeJUnit(w io.Writer, rep *Report, took time.Duration) error {
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	return enc.Encode(junitSuite{Name: "corral", Tests: rep.Ran, Failures: rep.Failed, Time: took.Seconds(), Cases: rep.cases})
+}

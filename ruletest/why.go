@@ -1,0 +1,154 @@
+package ruletest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"corral/correlate"
+	"corral/event"
+	"corral/rules"
+)
+
+// traced is an evaluation as it was, kept for explanations.
+type traced struct {
+	rule  *rules.Rule
+	key   map[string]string
+	at    time.Time
+	event *event.Event
+	aggs  []event.Value
+	holds bool
+	open  bool
+}
+
+func (r *runner) record(t correlate.TraceEvent) {
+	x := traced{rule: t.Rule, key: map[string]string{}, at: time.Unix(0, t.At).UTC(), event: t.Event, aggs: slices.Clone(t.Aggs), holds: t.True, open: t.Open}
+	for i, name := range t.Rule.KeyNames {
+		if i < len(t.Key) {
+			x.key[name] = t.Key[i]
+		}
+	}
+	r.traces = append(r.traces, x)
+}
+
+// why says in a few words what the engine saw of the rule and key a difference
+// is about.
+func (r *runner) why(d difference) string {
+	id, key := "", map[string]string(nil)
+	switch {
+	case d.want != nil:
+		id, key = d.want.Rule, d.want.Key
+	default:
+		id, key = d.got.RuleID, d.got.Key
+	}
+	rule := r.set.Rule(id)
+	if rule == nil {
+		return fmt.Sprintf("there is no rule %s in the files under test", id)
+	}
+	until := r.test.Start.Add(d.at)
+	last, best := r.nearest(rule, key, until)
+	if last == nil {
+		return r.nothingSeen(rule, key, until)
+	}
+	s := fmt.Sprintf("%s%s: %s", id, keyText(last.key), r.state(rule, last))
+	if best != last {
+		s += fmt.Sprintf("\nnearest before: %s", r.state(rule, best))
+	}
+	return s
+}
+
+// nearest returns the last evaluation at or before until, and the one with the
+// highest value of the rule's first aggregate.
+func (r *runner) nearest(rule *rules.Rule, key map[string]string, until time.Time) (last, best *traced) {
+	for i := range r.traces {
+		x := &r.traces[i]
+		if x.rule.ID != rule.ID || x.at.After(until) || !holdsKey(x.key, key) {
+			continue
+		}
+		last = x
+		if best == nil || first(x) >= first(best) {
+			best = x
+		}
+	}
+	return last, best
+}
+
+func first(x *traced) float64 {
+	if len(x.aggs) == 0 {
+		return 0
+	}
+	switch v := x.aggs[0]; v.Kind {
+	case event.Int:
+		return float64(v.Int)
+	case event.Float:
+		return v.Float
+	}
+	return 0
+}
+
+func holdsKey(have, want map[string]string) bool {
+	for k, v := range want {
+		if have[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *runner) state(rule *rules.Rule, x *traced) string {
+	var parts []string
+	for i, a := range rule.Aggs {
+		if i < len(x.aggs) {
+			parts = append(parts, fmt.Sprintf("%s %v", a.Text, shown(x.aggs[i])))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"evaluated"}
+	}
+	verdict := "false"
+	if x.holds {
+		verdict = "true"
+	}
+	s := fmt.Sprintf("%s at %s", strings.Join(parts, ", "), offset(x.at.Sub(r.test.Start)))
+	if c := condition(rule); c != "" {
+		s += fmt.Sprintf(", condition %s is %s", c, verdict)
+	}
+	if x.open {
+		s += ", incident open"
+	}
+	return s
+}
+
+func shown(v event.Value) any {
+	if v.Kind == event.Nil {
+		return "undefined"
+	}
+	return v.Box()
+}
+
+func condition(r *rules.Rule) string {
+	switch {
+	case r.Threshold != nil:
+		return r.Threshold.Condition.Text()
+	case r.Temporal != nil:
+		return r.Temporal.Condition.Text()
+	}
+	return ""
+}
+
+// nothingSeen: no event reached the rule for the key. The last event that came
+// is shown to say why it did not.
+func (r *runner) nothingSeen(rule *rules.Rule, key map[string]string, until time.Time) string {
+	n := 0
+	for i := range r.traces {
+		if r.traces[i].rule.ID == rule.ID && !r.traces[i].at.After(until) {
+			n++
+		}
+	}
+	s := fmt.Sprintf("no event met %s%s by then", rule.ID, keyText(key))
+	if n > 0 {
+		return s + fmt.Sprintf("; %d evaluations were for other keys", n)
+	}
+	return s + "; `corral explain --rule " + rule.ID + " --event FILE` shows what an event lacks"
+}
