@@ -67,7 +67,7 @@ func TestStreamHoldsEverySignal(t *testing.T) {
 func TestHealthySystemIsQuiet(t *testing.T) {
 	t.Parallel()
 	_, w := start(t)
-	w.find(t, "requests", 60, func(r record) bool { return r.has(`"http.response.status_code":202`) })
+	w.find(t, "requests", 30, func(r record) bool { return r.has(`"http.response.status_code":202`) })
 	w.none(t, "error or warning of a service", func(r record) bool {
 		return r.field("level") == "ERROR" || r.field("level") == "WARN"
 	})

@@ -65,7 +65,7 @@ func look(line string) sight {
 	case s.Route != "":
 		return sight{"REST", s.Service, fmt.Sprintf("%s %s → %d", s.Verb, s.Route, s.Status)}
 	case s.GRPC != "":
-		return sight{"gRPC", s.Service, withError(fmt.Sprintf("%s/%s → %s", s.GRPC, s.GRPCCall, s.GRPCCode), s.GRPCError)}
+		return sight{"gRPC", s.Service, withError(fmt.Sprintf("%s/%s → %s", s.GRPC, s.GRPCCall, s.GRPCCode), description(s.GRPCError))}
 	case s.NATS != nil:
 		return sight{"NATS", s.Service, withError(s.Message+" "+s.where(), s.Error)}
 	}
@@ -84,6 +84,14 @@ func (s *signal) where() string {
 		return s.NATS.Subject
 	}
 	return fmt.Sprintf("(%s > %s message %d, delivery %d)", s.NATS.Stream, s.NATS.Consumer, s.NATS.Seq, s.NATS.Deliveries)
+}
+
+// description is what a gRPC error says besides its code.
+func description(err string) string {
+	if _, desc, ok := strings.Cut(err, " desc = "); ok {
+		return desc
+	}
+	return err
 }
 
 func withError(text, err string) string {

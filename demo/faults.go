@@ -73,7 +73,7 @@ func (s *System) allFaults() []*Fault {
 	return []*Fault{
 		{
 			Name:     "slow-worker",
-			Does:     "inventory takes 1.5 s for a reservation; orders waits 0.5 s",
+			Does:     "inventory takes 2.5 s for a reservation; orders waits 1 s",
 			Expect:   []Expectation{{Rule: "nats-timeout-fails-requests", Key: callKey, Evidence: three}, {Rule: "grpc-deadline-exceeded", Key: callKey}},
 			Symptoms: failing,
 			inject:   s.slowWorker,
@@ -115,7 +115,7 @@ func (s *System) allFaults() []*Fault {
 }
 
 func (s *System) slowWorker(context.Context) (func(), error) {
-	s.stockTime.Store(int64(1500 * time.Millisecond))
+	s.stockTime.Store(int64(2500 * time.Millisecond))
 	return func() { s.stockTime.Store(0) }, nil
 }
 

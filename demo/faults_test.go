@@ -7,6 +7,7 @@ import (
 
 // Each fault makes the system itself say what the rules look for.
 func TestFaultsLeaveTheirSignals(t *testing.T) {
+	t.Parallel()
 	for name, signals := range map[string]map[string]func(record) bool{
 		"slow-worker": {
 			"NATS timeout":     service("orders", "inventory request failed", `"error":"nats: timeout"`),

@@ -22,7 +22,7 @@ import (
 
 // callDeadline is what the gateway gives a gRPC call. It is longer than
 // reserveTimeout, so that orders can say what it waited for.
-const callDeadline = 900 * time.Millisecond
+const callDeadline = 1500 * time.Millisecond
 
 // gateway is the REST end: POST /orders becomes a gRPC call.
 type gateway struct {

@@ -17,8 +17,7 @@ type load struct {
 	url    string
 	client *http.Client
 	slots  chan struct{}
-	counts [6]atomic.Int64 // by class of HTTP status; 0: no answer
-	lastOK atomic.Int64    // consecutive successes
+	inARow atomic.Int64 // orders accepted since the last one that was not
 }
 
 var goods = []Order{
@@ -84,10 +83,9 @@ func (l *load) send(ctx context.Context, o Order) int {
 }
 
 func (l *load) count(httpStatus int) {
-	l.counts[min(httpStatus/100, 5)].Add(1)
-	if httpStatus/100 == 2 {
-		l.lastOK.Add(1)
+	if httpStatus != http.StatusAccepted {
+		l.inARow.Store(0)
 		return
 	}
-	l.lastOK.Store(0)
+	l.inARow.Add(1)
 }

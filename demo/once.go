@@ -48,7 +48,7 @@ func (t *tour) once(ctx context.Context, faults []*Fault) error {
 		outcomes = append(outcomes, o)
 		wrong = append(wrong, o.wrong...)
 	}
-	t.out.table(outcomes)
+	t.out.table(outcomes, t.rec.since(0))
 	if len(wrong) == 0 {
 		return nil
 	}
@@ -69,7 +69,9 @@ func (t *tour) check(ctx context.Context, f *Fault) (*outcome, error) {
 	o.await(ctx, t.rec, mark, start)
 	f.Stop()
 	t.out.stop(f)
-	t.recover(ctx, f, mark)
+	if !t.recover(ctx, f, mark) {
+		o.fail("orders are still refused %s after the fault", t.pace.recovery)
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -99,17 +101,21 @@ func (o *outcome) await(ctx context.Context, rec *recorder, mark int, start time
 	})
 }
 
-// recover waits for health: orders are accepted again, what resolves at once has
-// resolved, and what the fault's last events cause has come.
-func (t *tour) recover(ctx context.Context, f *Fault, mark int) {
+// recover waits until orders are accepted again, what resolves at once has
+// resolved, and what the fault's last events cause has come. It reports whether
+// orders are accepted.
+func (t *tour) recover(ctx context.Context, f *Fault, mark int) bool {
 	limit, cancel := context.WithTimeout(ctx, t.pace.recovery)
 	defer cancel()
-	for t.sys.load.lastOK.Load() < 20 && pause(limit, 50*time.Millisecond) {
+	for t.sys.load.inARow.Load() < 20 {
+		if !pause(limit, 50*time.Millisecond) {
+			return false
+		}
 	}
 	t.rec.wait(limit, mark, func(ts []*correlate.Transition) bool {
 		return !slices.ContainsFunc(f.Expect, func(e Expectation) bool { return e.Resolves && !e.resolved(ts) })
 	})
-	pause(ctx, t.pace.afterglow)
+	return pause(ctx, t.pace.afterglow)
 }
 
 // judge compares what fired with what was to fire.

@@ -22,7 +22,7 @@ const (
 	ordersStream     = "ORDERS"
 	acceptedSubject  = "orders.accepted"
 	reserveSubject   = "inventory.reserve"
-	reserveTimeout   = 500 * time.Millisecond // orders waits so long for inventory
+	reserveTimeout   = time.Second // orders waits so long for inventory
 	ordersRPCService = "shop.v1.Orders"
 )
 

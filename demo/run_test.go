@@ -73,25 +73,42 @@ func briskly(t *testing.T, rulesPath string, faults ...string) (string, error) {
 	var out bytes.Buffer
 	tr := &tour{
 		sys: sys, rec: newRecorder(), out: &story{w: &out},
-		pace: pace{warmUp: time.Second, detection: 15 * time.Second, recovery: 10 * time.Second, afterglow: lateness + time.Second},
+		pace: pace{warmUp: time.Second, detection: 15 * time.Second, recovery: 10 * time.Second, afterglow: lateness + 300*time.Millisecond},
 	}
 	err := tr.run(t.Context(), RunOptions{Corral: new(liveSession), Rules: rulesPath, Faults: faults, Once: true})
 	return out.String(), err
 }
 
 func TestTourFindsWhatItInjects(t *testing.T) {
+	t.Parallel()
+	quick := quickRules(t)
 	for _, fault := range FaultNames() {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			out, err := briskly(t, exampleRules, fault)
+			out, err := briskly(t, quick, fault)
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			if !strings.Contains(out, "found") {
+			if !strings.Contains(out, "FOUND AFTER") {
 				t.Errorf("no table in\n%s", out)
 			}
 		})
 	}
+}
+
+// quickRules are the example's, with less patience for a silent service.
+func quickRules(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(exampleRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	quick := bytes.Replace(text, []byte("every: 8s"), []byte("every: 3s"), 1)
+	if err := os.WriteFile(file, quick, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // A tour fails when a rule that should fire is not there, and when one fires

@@ -56,10 +56,18 @@ func (s *story) transition(tr *correlate.Transition) {
 	case tr.Rev > 1:
 		fmt.Fprintf(&b, "  ▲ %s  %-8s  %s%s  %s: %s\n", clock(tr.ChangedAt), tr.Severity, tr.RuleID, keyText(tr.Key), tr.Cause, tr.Title)
 	default:
-		fmt.Fprintf(&b, "  ● %s  %-8s  %s%s\n    %s\n", clock(tr.ChangedAt), tr.Severity, tr.RuleID, keyText(tr.Key), tr.Title)
+		fmt.Fprintf(&b, "  ● %s  %-8s  %s%s%s\n    %s\n", clock(tr.ChangedAt), tr.Severity, tr.RuleID, keyText(tr.Key), quiet(tr), tr.Title)
 		writeEvidence(&b, tr.Evidence)
 	}
 	s.tell(b.String())
+}
+
+// quiet says why nobody is called for an incident.
+func quiet(tr *correlate.Transition) string {
+	if !tr.Suppressed {
+		return ""
+	}
+	return "  (recorded only: " + strings.Join(tr.SuppressedBy, ", ") + ")"
 }
 
 func writeEvidence(b *strings.Builder, evidence []correlate.Evidence) {
@@ -108,16 +116,20 @@ func latest(ts []*correlate.Transition) []*correlate.Transition {
 	return last
 }
 
-// table sums a tour up.
-func (s *story) table(outcomes []*outcome) {
+// table sums a tour up; ts are all its transitions.
+func (s *story) table(outcomes []*outcome, ts []*correlate.Transition) {
+	ended := map[string]bool{}
+	for _, tr := range latest(ts) {
+		ended[tr.IncidentID] = tr.State == "resolved"
+	}
 	var b strings.Builder
 	b.WriteByte('\n')
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "FAULT\tEXPECTED INCIDENT\tAFTER\tEVIDENCE\tRESULT")
+	fmt.Fprintln(w, "FAULT\tEXPECTED INCIDENT\tFOUND AFTER\tEVIDENCE\tNOW")
 	for _, o := range outcomes {
 		name := o.fault.Name
 		for i, e := range o.fault.Expect {
-			fmt.Fprintf(w, "%s\t%s\n", name, o.row(i, e))
+			fmt.Fprintf(w, "%s\t%s\n", name, o.row(i, e, ended))
 			name = ""
 		}
 		if len(o.wrong) > 0 {
@@ -128,12 +140,16 @@ func (s *story) table(outcomes []*outcome) {
 	s.tell(b.String())
 }
 
-func (o *outcome) row(i int, e Expectation) string {
+func (o *outcome) row(i int, e Expectation, ended map[string]bool) string {
 	tr := o.detected[i]
 	if tr == nil {
-		return e.Rule + "\t–\t–\tmissing"
+		return e.Rule + "\t–\t\tmissing"
 	}
-	return fmt.Sprintf("%s\t%.1fs\t%s\tfound", e.Rule, o.after[i].Seconds(), strings.Join(protocols(tr), " "))
+	now := "open"
+	if ended[tr.IncidentID] {
+		now = "resolved"
+	}
+	return fmt.Sprintf("%s\t%.1fs\t%s\t%s", e.Rule, o.after[i].Seconds(), strings.Join(protocols(tr), " "), now)
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
