@@ -410,6 +410,9 @@ func (r *ruleState) resetMachine(c *call, k uint32) {
 	r.change.reset = false
 	if ep := r.episode(k); ep != nil && ep.holding {
 		ep.holding, ep.lastTrue = false, c.now
+		if !ep.open {
+			r.forget(ep)
+		}
 	}
 	r.machine(k).reset(c)
 }

@@ -241,7 +241,8 @@ func (r *ruleState) openEpisode(c *call, ep *episode) {
 	ep.open, ep.openedAt, ep.changedAt, ep.firings = true, c.now, c.now, 1
 	ep.trigger = r.env.Event
 	ep.flapping = r.past.opened(name, c.now)
-	ep.flapStart = ep.flapping && !r.past.flapped(name, ep.flapping)
+	before := r.past.flapped(name, ep.flapping)
+	ep.flapStart = ep.flapping && !before
 	if ep.flapping {
 		ep.keep = max(ep.keep, int64(flapHold))
 	}
