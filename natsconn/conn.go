@@ -26,6 +26,7 @@ const (
 	minDelay       = 100 * time.Millisecond
 	maxDelay       = 5 * time.Second
 	lameDuckDelay  = 3 * time.Second
+	stillWaiting   = 15 * time.Second // between two words about a server that never was there
 )
 
 // Counts is what happened to the connection so far.
@@ -61,14 +62,14 @@ func (o *Options) Connect(ctx context.Context, log *slog.Logger) (*nats.Conn, er
 	if err := o.Resolve(); err != nil {
 		return nil, fmt.Errorf("configure NATS: %w", err)
 	}
-	if len(o.secretsByFlags) > 0 {
-		log.Warn("secrets among the arguments can be seen by other users of the machine", "flags", o.secretsByFlags)
+	if len(o.exposed) > 0 {
+		log.Warn("secrets among the arguments can be seen by other users of the machine", "flags", o.exposed)
 	}
 	opts, err := o.natsOptions()
 	if err != nil {
 		return nil, fmt.Errorf("configure NATS: %w", err)
 	}
-	o.counts = new(counters)
+	o.counts, o.log = new(counters), log
 	connected := make(chan struct{})
 	w := &watcher{log: log, counts: o.counts}
 	opts = append(opts, w.options()...)
@@ -89,12 +90,17 @@ func (o *Options) wait(ctx context.Context, nc *nats.Conn, connected <-chan stru
 	if nc.IsConnected() {
 		return nil
 	}
-	log.Warn("NATS is not there yet, waiting", "url", redact(o.URL), "error", nc.LastError())
-	select {
-	case <-connected:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("connect to %s: %w", redact(o.URL), errors.Join(context.Cause(ctx), nc.LastError()))
+	again := time.NewTicker(stillWaiting)
+	defer again.Stop()
+	for {
+		log.Warn("NATS is not there yet, waiting", "url", redact(o.URL), "error", nc.LastError())
+		select {
+		case <-connected:
+			return nil
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("connect to %s: %w", redact(o.URL), errors.Join(context.Cause(ctx), nc.LastError()))
+		}
 	}
 }
 
@@ -195,11 +201,12 @@ func (o *Options) jwtAndSeed() ([]nats.Option, error) {
 }
 
 // secret reads a file while connecting, where no error can be returned: without
-// the secret the server refuses us, and that is logged.
+// the secret the server refuses us.
 func (o *Options) secret(file string) string {
 	s, err := readSecret(file)
 	if err != nil {
 		o.counts.other.Add(1)
+		o.log.Error("read the secret for NATS", "error", err)
 	}
 	return s
 }

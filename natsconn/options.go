@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -36,18 +37,21 @@ type Options struct {
 	CA, Cert, Key string // files
 	TLSFirst      bool
 
-	Name           string // of the connection
-	InboxPrefix    string
-	Domain         string // of JetStream
-	APIPrefix      string // of JetStream
-	SOCKSProxy     string // host:port
-	Timeout        time.Duration
-	timeout        string
-	FailFast       bool // Connect returns the first failure instead of trying on
-	resolved       bool
-	contextUsed    string // for the log
-	counts         *counters
-	secretsByFlags []string
+	Name        string // of the connection
+	InboxPrefix string
+	Domain      string // of JetStream
+	APIPrefix   string // of JetStream
+	SOCKSProxy  string // host:port
+	Timeout     time.Duration
+	FailFast    bool // Connect returns the first failure instead of trying on
+
+	flags       *pflag.FlagSet
+	timeout     string
+	resolved    bool
+	exposed     []string // flags that showed a secret to the other users of the machine
+	contextUsed string
+	counts      *counters
+	log         *slog.Logger
 }
 
 // setting is a text option under its flag and its environment variable.
@@ -85,6 +89,7 @@ func (o *Options) settings() []setting {
 
 // AddFlags adds a flag for every option.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	o.flags = fs
 	for _, s := range o.settings() {
 		fs.StringVar(s.to, s.flag, "", s.usage+" (env "+s.env+")")
 	}
@@ -102,8 +107,8 @@ func (o *Options) resolve(env func(string) string) error {
 		return nil
 	}
 	for _, s := range o.settings() {
-		if s.secret && *s.to != "" {
-			o.secretsByFlags = append(o.secretsByFlags, "--"+s.flag)
+		if s.secret && o.flags != nil && o.flags.Changed(s.flag) {
+			o.exposed = append(o.exposed, "--"+s.flag)
 		}
 		*s.to = cmp.Or(*s.to, env(s.env))
 	}

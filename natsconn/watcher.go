@@ -34,6 +34,8 @@ func (w *watcher) failure(_ *nats.Conn, sub *nats.Subscription, err error) {
 		log = log.With("subject", sub.Subject)
 	}
 	switch {
+	case isRefusal(err):
+		w.attempt(nil, err)
 	case errors.Is(err, nats.ErrSlowConsumer):
 		w.counts.slow.Add(1)
 		dropped := 0
@@ -70,6 +72,17 @@ func (w *watcher) attempt(_ *nats.Conn, err error) {
 	}
 }
 
+// isRefusal reports whether the server does not accept who we are. The client
+// tells these as errors of the connection, not of the attempt to connect.
+func isRefusal(err error) bool {
+	for _, refusal := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
+}
+
 func (w *watcher) closed(nc *nats.Conn) {
 	w.log.Error("connection to NATS is closed", "error", nc.LastError())
 }
@@ -82,9 +95,12 @@ func (w *watcher) lameDuck(nc *nats.Conn) {
 		w.log.Warn("server shuts down, and no other one is known")
 		return
 	}
-	wait := rand.N(lameDuckDelay)
+	wait, leaving := rand.N(lameDuckDelay), nc.ConnectedServerId()
 	w.log.Warn("server shuts down, changing to another one", "in", wait)
 	time.AfterFunc(wait, func() {
+		if nc.ConnectedServerId() != leaving {
+			return // it was faster
+		}
 		if err := nc.ForceReconnect(); err != nil && !nc.IsClosed() {
 			w.log.Warn("leave the server that shuts down", "error", err)
 		}
