@@ -54,6 +54,37 @@ type Stream struct {
 	acks   []func() error
 	unsafe int // records applied since the last snapshot
 	gen    atomic.Uint64
+	stats  atomic.Pointer[Stats]
+}
+
+// Stats are the engine's counts a moment ago, by rule.
+type Stats struct {
+	Buffered   int    // events waiting for the watermark
+	Duplicates uint64 // events whose sender's id had counted already
+	Rules      []RuleStats
+}
+
+// RuleStats are the counts of one rule.
+type RuleStats struct {
+	ID string
+	correlate.RuleStats
+}
+
+// Stats may be called at any time, by anyone.
+func (s *Stream) Stats() Stats {
+	if p := s.stats.Load(); p != nil {
+		return *p
+	}
+	return Stats{}
+}
+
+func (s *Stream) publishStats() {
+	e := s.eng.Stats()
+	st := &Stats{Buffered: e.Buffered, Duplicates: e.Duplicates, Rules: make([]RuleStats, len(e.Rules))}
+	for i, r := range e.Rules {
+		st.Rules[i] = RuleStats{s.Rules.Rules[i].ID, r}
+	}
+	s.stats.Store(st)
 }
 
 // Init restores the state; it must be called before Run, and before the sources
@@ -192,6 +223,8 @@ func (s *Stream) feed(ctx context.Context, g *gate, jobs chan<- *job, b ingest.B
 func (s *Stream) loop(ctx context.Context, jobs <-chan *job, g *gate) error {
 	every := time.NewTicker(cmp.Or(s.SnapshotEvery, 10*time.Second))
 	defer every.Stop()
+	tell := time.NewTicker(time.Second)
+	defer tell.Stop()
 	var due bool
 	for {
 		select {
@@ -208,6 +241,8 @@ func (s *Stream) loop(ctx context.Context, jobs <-chan *job, g *gate) error {
 			}
 		case <-every.C:
 			due = true
+		case <-tell.C:
+			s.publishStats()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
