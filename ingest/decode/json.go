@@ -9,9 +9,9 @@ type key struct {
 	target target
 	slot   int16  // attribute slot, -1 none
 	mark   mark   // known name at the top of an envelope
-	depth  uint16 // 1 at the top
+	depth  int    // 1 at the top
 	open   bool   // objects under it hold something wanted
-	wanted bool   // its value is: target, slot or mark
+	wanted bool   // its value is, or that it is there again: target, slot, mark or open
 	record uint32 // the record it was last met in, if open or wanted
 	kids   keyMap // under it, if open
 	first  *key   // the key its last object began with
@@ -255,9 +255,9 @@ func (j *jscan) learn(parent *key, raw string, esc bool) *key {
 	k.slot = int16(j.tab.slot(k.path))
 	k.target = j.tab.lookup(k.path)
 	k.depth = parent.depth + 1
-	k.target.rank += min(k.depth, rankStep) - 1 // flat goes before nested
+	k.target.rank = k.target.rank.at(k.path, k.depth)
 	k.open = j.tab.holds(k.path)
-	k.wanted = k.slot >= 0 || k.mark != noMark || k.target.field != noField
+	k.wanted = k.slot >= 0 || k.mark != noMark || k.target.field != noField || k.open
 	if k.open {
 		k.kids = keyMap{}
 	}

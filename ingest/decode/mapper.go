@@ -18,7 +18,7 @@ type mapper struct {
 
 	have  uint64 // fields that have a usable value
 	taken uint64 // fields whose value went into the event
-	rank  [nFields]uint16
+	rank  [nFields]rank
 	vals  [nFields]val
 	unit  [nFields]unit
 	time  stamp
@@ -72,6 +72,7 @@ const textFields uint64 = 1<<fMessage | 1<<fError | 1<<fStack | 1<<fService | 1<
 // putPath offers the value of a key of a format other than JSON.
 func (m *mapper) putPath(path string, v val) {
 	if t := m.tab.lookup(path); t.field != noField {
+		t.rank = t.rank.at(path, 0)
 		m.put(t, v)
 	}
 }
@@ -88,7 +89,7 @@ func (m *mapper) usable(t target, v val) bool {
 	case fLevel:
 		return m.usableLevel(v, t.rank)
 	case fMessage:
-		return v.kind == kString && v.s != "" || v.kind != kString && t.rank < 4*rankStep
+		return v.kind == kString && v.s != "" || v.kind < kString && t.rank.row() <= 3
 	case fError:
 		return v.kind == kString && v.s != "" || v.kind == kArray && strings.Contains(v.s, `"exc_value"`)
 	case fSeconds, fNanos, fSeverity, fStatus, fNATSSeq, fNATSDeliveries, fNATSCID, fNATSErrCode:
@@ -152,7 +153,7 @@ func timePair(s string) (int64, bool) {
 	return int64(sec)*second + int64(nano), ok && sec < 1e10 && sec > -1e10
 }
 
-func (m *mapper) usableLevel(v val, rank uint16) bool {
+func (m *mapper) usableLevel(v val, r rank) bool {
 	switch v.kind {
 	case kString:
 		if sev, ok := levelWord(v.text(&m.arena)); ok {
@@ -168,7 +169,7 @@ func (m *mapper) usableLevel(v val, rank uint16) bool {
 		return false
 	}
 	scale := scaleTens
-	if rank/rankStep == levelnoRank {
+	if r.row() == levelnoRank {
 		scale = scalePython
 	}
 	sev, ok := levelNumber(n, scale)
@@ -178,15 +179,15 @@ func (m *mapper) usableLevel(v val, rank uint16) bool {
 	return ok
 }
 
-// levelnoRank is the rank of Python's number, whose scale is its own.
-var levelnoRank = func() uint16 {
+// levelnoRank is the row of Python's number, whose scale is its own.
+var levelnoRank = func() int {
 	for _, row := range keyTable {
 		if row.field != fLevel {
 			continue
 		}
 		for i, k := range strings.Fields(row.keys) {
 			if k == "levelno" {
-				return uint16(i + 1)
+				return i + 1
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package decode
 import (
 	"fmt"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // field is a named fact of an event, before it is known which key it comes from.
@@ -141,15 +143,28 @@ var wrappers = []string{
 type target struct {
 	field field
 	unit  unit
-	rank  uint16 // 0 is best
+	rank  rank
 }
 
-// Ranks leave room between two keys of a field for how deep a key is nested, and
-// put what is in wrappers after everything else.
+// rank orders the keys of a field, 0 is best: by the table, what is in wrappers
+// last; then flat keys before nested ones; then by a hash of the key as written,
+// so that no two spellings are equal and their order in a record does not
+// matter.
+type rank uint64
+
 const (
-	rankStep = 8
-	wrapRank = 1 << 14
+	wrapped   = 1 << 14 // rows
+	rankRow   = 1 << 40
+	rankDepth = 1 << 32
 )
+
+// row is the key's place in its row of the table.
+func (r rank) row() int { return int(r / rankRow) }
+
+// at makes the rank that of a key at a place of a record.
+func (r rank) at(path string, depth int) rank {
+	return r + rankDepth*rank(min(depth, 255)) + rank(uint32(xxhash.Sum64String(path)))
+}
 
 // table is what a decoder looks keys up in. It is not changed once made and is
 // shared by the events whose attributes are not decoded yet.
@@ -175,8 +190,8 @@ func newTable(attrPaths, maps []string) (*table, error) {
 		if row.name != "" {
 			byName[row.name] = row.field
 		}
-		for rank, key := range strings.Fields(row.keys) {
-			t.add(key, target{field: row.field, rank: uint16(rank+1) * rankStep, unit: unitOf(key)})
+		for i, key := range strings.Fields(row.keys) {
+			t.add(key, target{field: row.field, rank: rankRow * rank(i+1), unit: unitOf(key)})
 		}
 	}
 	for _, w := range wrappers {
@@ -229,7 +244,7 @@ func (t *table) lookup(path string) target {
 	for _, w := range wrappers {
 		if rest, ok := strings.CutPrefix(c, w); ok {
 			if tg, ok := t.targets[rest]; ok {
-				tg.rank += wrapRank
+				tg.rank += rankRow * wrapped
 				return tg
 			}
 		}
