@@ -136,9 +136,9 @@ func runBatch(t testing.TB, set *rules.Set, lines []string, workers int, latenes
 	return sink, lane
 }
 
-// live runs a Stream over a real JetStream stream until n events were applied and
-// the clock has passed them, or until stop says so.
-func live(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, until func(s *Stream) bool) *collect {
+// live runs a Stream over a real JetStream stream until it has come far enough,
+// and returns what it said and how many events it took.
+func live(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, until func(s *Stream) bool) (*collect, uint64) {
 	t.Helper()
 	sink := &collect{}
 	src, err := jetstream.New(srv.JetStream(), jetstream.Config{Streams: []string{"LOGS"}, Durable: "corral", Tick: 100 * time.Millisecond})
@@ -164,7 +164,7 @@ func live(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, until
 	if err := src.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return sink
+	return sink, s.Counters.Events.Load()
 }
 
 func publish(t testing.TB, srv *natstest.Server, lines []string) {
@@ -203,7 +203,7 @@ func TestStreamEqualsBatch(t *testing.T) {
 	}
 	srv := natstest.Start(t, natstest.JetStream())
 	publish(t, srv, lines)
-	got := live(t, srv, set, nil, func(s *Stream) bool {
+	got, _ := live(t, srv, set, nil, func(s *Stream) bool {
 		return s.Counters.Events.Load() == uint64(len(lines)) && s.Counters.Transitions.Load() >= uint64(len(want.ts))
 	})
 	compareLive(t, want.ts, got.ts)
@@ -234,15 +234,17 @@ func TestRestartGoesOn(t *testing.T) {
 	var got []*correlate.Transition
 	var seen uint64
 	for seen < uint64(len(lines)) {
-		var n uint64
-		part := live(t, srv, set, store, func(s *Stream) bool {
-			n = s.Counters.Events.Load()
+		part, n := live(t, srv, set, store, func(s *Stream) bool {
+			n := s.Counters.Events.Load()
 			return n >= 300 || seen+n >= uint64(len(lines))
 		})
 		seen += n
 		got = append(got, part.ts...)
 	}
-	last := live(t, srv, set, store, func(s *Stream) bool { return s.Stats().Buffered == 0 && s.stats.Load() != nil })
+	last, n := live(t, srv, set, store, func(s *Stream) bool { return s.stats.Load() != nil && s.Stats().Buffered == 0 })
+	if seen+n != uint64(len(lines)) {
+		t.Errorf("%d events took effect, %d were published", seen+n, len(lines))
+	}
 	got = append(got, last.ts...)
 	compareLive(t, want.ts, got)
 }
