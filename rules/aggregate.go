@@ -41,7 +41,7 @@ func newAggregates(r *Rule, sc *scope, history bool) *aggregates {
 
 // resolveAggregate replaces an aggregate call by the name of its value.
 func (a *analysis) resolveAggregate(n *ast.CallNode, name string) ast.Node {
-	if (name == "min" || name == "max") && len(n.Arguments) > 1 {
+	if ofSeveral(n, name) {
 		return a.resolveBuiltin(at(&ast.BuiltinNode{Name: name, Arguments: n.Arguments}, n).(*ast.BuiltinNode))
 	}
 	i, ok := a.aggregate(n, name)
@@ -126,19 +126,20 @@ func (a *analysis) inner(n ast.Node) (*analysis, ast.Node) {
 	in.tokens = a.tokens
 	if call := findAggregate(n); call != nil {
 		from, to := in.nodeSpan(call)
-		in.fail(from, to, codeAggregate, "an aggregate may not be inside another", "", "help: only previous(…) and baseline(…) take an aggregate")
+		in.fail(from, to, codeAggregate, "an aggregate may not be inside another", "", "help: only previous(…) and baseline(…) take one; expr's own function of a list is ::"+call.(*ast.CallNode).Callee.String()+"(…)")
 		return in, nil
 	}
 	return in, in.resolve(n)
 }
 
-// findAggregate is the first aggregate call in n, nil if none. Calls the parser
-// took for aggregates but that list functions of expr can serve are none.
+// findAggregate is the first aggregate call in n, nil if there is none. The least
+// or greatest of several values, min(x, y), is no aggregate.
 func findAggregate(n ast.Node) ast.Node {
 	var found ast.Node
 	anyNode(n, func(n ast.Node) bool {
 		if c, ok := n.(*ast.CallNode); ok {
-			if id, ok := c.Callee.(*ast.IdentifierNode); ok && aggNames[id.Value] != 0 {
+			id, ok := c.Callee.(*ast.IdentifierNode)
+			if ok && aggNames[id.Value] != 0 && !ofSeveral(c, id.Value) {
 				found = n
 				return true
 			}
@@ -146,6 +147,10 @@ func findAggregate(n ast.Node) ast.Node {
 		return false
 	})
 	return found
+}
+
+func ofSeveral(c *ast.CallNode, name string) bool {
+	return (name == "min" || name == "max") && len(c.Arguments) > 1
 }
 
 // aggPart is the index of the predicate of count(pred) in Rule.Parts.

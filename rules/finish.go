@@ -8,18 +8,16 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// finish completes a set without errors: hashes, plans, warnings.
+// finish completes a set without errors: hashes, warnings, and the index.
 func (s *Set) finish(rep *report) {
+	s.atoms = newAtomTable()
 	for _, r := range s.Rules {
 		r.bindKeys()
 		r.hash()
 		r.warn(rep)
-		if r.FromIncidents {
-			s.incidentPlans = append(s.incidentPlans, newPlan(r))
-			continue
-		}
-		s.eventPlans = append(s.eventPlans, newPlan(r))
+		s.plans = append(s.plans, newPlan(r, s.atoms))
 	}
+	s.events, s.incidents = buildIndexes(s.plans, s.atoms)
 }
 
 // checkCycles reports rules over incidents that read one another, as far as their

@@ -573,6 +573,9 @@ func isPredicate(n ast.Node) bool {
 // loop lowers a loop over a list. What is no list makes it nil: the list goes into
 // a variable first, so that it is read once.
 func (l *lowering) loop(n *ast.BuiltinNode) (ast.Node, kindOf) {
+	if n.Name == "sum" || n.Name == "sortBy" {
+		return l.loopFunction(n), unknownKind
+	}
 	list, k := l.lower(n.Arguments[0])
 	c := copyNode(n).(*ast.BuiltinNode)
 	for i, arg := range n.Arguments[1:] {
@@ -591,6 +594,25 @@ func (l *lowering) loop(n *ast.BuiltinNode) (ast.Node, kindOf) {
 	body := &ast.ConditionalNode{Ternary: true, Cond: cond, Exp1: c, Exp2: &ast.NilNode{}}
 	result.nil = true
 	return at(&ast.VariableDeclaratorNode{Name: name, Value: call(n, "list", list), Expr: body}, n), result
+}
+
+// loopFunction lowers sum and sortBy, which in expr fail on a value of another type
+// than the rest: what the predicate yields goes into a list, and the list into one
+// of our primitives. sortBy(xs, p) is §sortBy(xs, map(xs, p)).
+func (l *lowering) loopFunction(n *ast.BuiltinNode) ast.Node {
+	list := n.Arguments[0]
+	values := list
+	if len(n.Arguments) > 1 {
+		values = at(&ast.BuiltinNode{Name: "map", Arguments: []ast.Node{list, n.Arguments[1]}}, n)
+	}
+	if n.Name == "sum" {
+		return call(n, "sum", l.only(values))
+	}
+	args := []ast.Node{l.only(list), l.only(values)}
+	for _, order := range n.Arguments[min(2, len(n.Arguments)):] {
+		args = append(args, l.only(order))
+	}
+	return call(n, "sortBy", args...)
 }
 
 func (l *lowering) loopKind(name string) kindOf {

@@ -20,6 +20,9 @@ type groupKey struct {
 // plan is how the matcher decides about one rule.
 type plan struct {
 	rule   *Rule
+	match  cond // noCond: everything
+	parts  []cond
+	answer cond   // resolve.when; noCond: none
 	steps  uint64 // parts of which one must hold: steps, event types
 	always uint64 // parts looked at even if `match` does not hold: until, start, end
 	preds  uint64 // parts looked at only for selected events: predicates of count
@@ -27,9 +30,10 @@ type plan struct {
 	byStep bool   // keys differ by step
 }
 
-func newPlan(r *Rule) plan {
-	p := plan{rule: r}
+func newPlan(r *Rule, t *atomTable) plan {
+	p := plan{rule: r, match: t.add(r.match), answer: t.add(r.ResolveWhen)}
 	for i := range r.Parts {
+		p.parts = append(p.parts, t.add(r.Parts[i].Expr))
 		bit := uint64(1) << i
 		switch {
 		case r.isAlways(i):
@@ -80,16 +84,22 @@ func (r *Rule) bindKeys() {
 func (s *Set) Matcher() *Matcher {
 	return &Matcher{
 		set: s, Errors: make([]uint64, len(s.Rules)), NoKey: make([]uint64, len(s.Rules)),
-		matcherState: matcherState{keys: newKeyTable()},
+		matcherState: matcherState{
+			keys: newKeyTable(), memo: newMemo(s.atoms), marked: make([]uint32, len(s.plans)),
+		},
 	}
 }
 
 type matcherState struct {
-	env   Env
-	keys  *keyTable
-	buf   []byte
-	args  []event.Value // storage of Match.Args, handed out in pieces
-	found []keyParts
+	env    Env
+	memo   memo
+	chosen []int32  // plans the event may concern
+	marked []uint32 // by plan: epoch in which it was chosen
+	hits   []int32  // needles found in one text
+	keys   *keyTable
+	buf    []byte
+	args   []event.Value // storage of Match.Args, handed out in pieces
+	found  []keyParts
 }
 
 // keyParts is one group key of an event, with the parts that have it.
@@ -103,19 +113,13 @@ type keyParts struct {
 // matches anew from a clone.
 func (m *Matcher) Match(ev *event.Event, out []Match) []Match {
 	m.env.Event = ev
-	for i := range m.set.plans(ev) {
-		out = m.plan(&m.set.plans(ev)[i], out)
+	m.memo.next()
+	m.choose(ev)
+	for _, i := range m.chosen {
+		out = m.plan(&m.set.plans[i], out)
 	}
 	m.env.Event = nil
 	return out
-}
-
-// plans are those of the rules that read events of this kind.
-func (s *Set) plans(ev *event.Event) []plan {
-	if ev.Kind == incidentKind {
-		return s.incidentPlans
-	}
-	return s.eventPlans
 }
 
 const incidentKind = "incident"
@@ -124,12 +128,12 @@ const incidentKind = "incident"
 func (m *Matcher) plan(p *plan, out []Match) []Match {
 	r := p.rule
 	sel := tTrue
-	if r.match != nil {
-		sel = r.match.bool(&m.env)
+	if p.match != noCond {
+		sel = m.memo.eval(p.match, &m.env)
 	}
 	parts, chosen := m.parts(p, sel)
 	match := Match{Rule: r, Selected: chosen == tTrue, Parts: parts}
-	match.Resolve = r.ResolveWhen != nil && r.ResolveWhen.bool(&m.env) == tTrue
+	match.Resolve = p.answer != noCond && m.memo.eval(p.answer, &m.env) == tTrue
 	if chosen == tUnknown {
 		m.Errors[r.Index]++
 	}
@@ -146,33 +150,33 @@ func (m *Matcher) plan(p *plan, out []Match) []Match {
 // parts evaluates the selections of a rule whose match came out as sel, and says
 // whether the event is one the rule counts.
 func (m *Matcher) parts(p *plan, sel tri) (parts uint64, chosen tri) {
-	parts = m.holding(p.rule, p.always)
+	parts = m.holding(p, p.always)
 	chosen = sel
 	if p.steps != 0 {
 		if sel == tFalse {
 			return parts, tFalse
 		}
-		steps, some := m.holdingAny(p.rule, p.steps)
+		steps, some := m.holdingAny(p, p.steps)
 		if chosen = and(sel, some); chosen == tTrue {
 			parts |= steps
 		}
 	}
 	if chosen == tTrue {
-		parts |= m.holding(p.rule, p.preds)
+		parts |= m.holding(p, p.preds)
 	}
 	return parts, chosen
 }
 
 // holding returns those of the parts that hold.
-func (m *Matcher) holding(r *Rule, which uint64) uint64 {
-	held, _ := m.holdingAny(r, which)
+func (m *Matcher) holding(p *plan, which uint64) uint64 {
+	held, _ := m.holdingAny(p, which)
 	return held
 }
 
-func (m *Matcher) holdingAny(r *Rule, which uint64) (held uint64, some tri) {
+func (m *Matcher) holdingAny(p *plan, which uint64) (held uint64, some tri) {
 	for w := which; w != 0; w &= w - 1 {
 		i := bits.TrailingZeros64(w)
-		t := r.Parts[i].Expr.bool(&m.env)
+		t := m.memo.eval(p.parts[i], &m.env)
 		if t == tTrue {
 			held |= 1 << i
 		}

@@ -404,7 +404,7 @@ func member(base, prop event.Value) event.Value {
 			return strValue(s)
 		}
 	case []any:
-		if i, ok := index(prop, len(b)); ok {
+		if i, ok := listIndex(prop, len(b)); ok {
 			return event.Of(b[i])
 		}
 	default:
@@ -423,8 +423,8 @@ func memberReflect(base, prop any) (v event.Value) {
 	return event.Of(runtime.Fetch(base, prop))
 }
 
-// index resolves a list index; negative ones count from the end.
-func index(v event.Value, n int) (int, bool) {
+// listIndex resolves a list index; negative ones count from the end.
+func listIndex(v event.Value, n int) (int, bool) {
 	if v.Kind != event.Int {
 		return 0, false
 	}

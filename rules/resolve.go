@@ -530,6 +530,8 @@ func (a *analysis) resolveCall(n *ast.CallNode) ast.Node {
 	name := callee.Value
 	loc := callee.Location()
 	switch {
+	case ofSeveral(n, name):
+		return a.resolveBuiltin(at(&ast.BuiltinNode{Name: name, Arguments: n.Arguments}, n).(*ast.BuiltinNode))
 	case aggNames[name] != 0 && a.sc.aggs != nil:
 		return a.resolveAggregate(n, name)
 	case aggNames[name] != 0:

@@ -51,7 +51,10 @@ type Set struct {
 	AttrPaths []string
 	byID      map[string]*Rule
 
-	eventPlans, incidentPlans []plan
+	plans     []plan // by Rule.Index
+	atoms     *atomTable
+	events    *index // of the rules that read events
+	incidents *index // of those that read incidents
 }
 
 // Rule looks a rule up by its id; nil if there is none.

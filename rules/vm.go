@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -178,6 +179,8 @@ func makeVMFunctions() conf.FunctionsTable {
 		return weekdayOf(event.Of(a[0]), a[1].(*time.Location)).Box(), nil
 	})
 	add("method", anyFn, timeMethod)
+	add("sum", anyFn, func(a ...any) (any, error) { return sumOf(a[0]).Box(), nil })
+	add("sortBy", anyFn, sortBy)
 	return t
 }
 
@@ -337,4 +340,55 @@ func plain(v reflect.Value) any {
 		return v.String()
 	}
 	return v.Interface()
+}
+
+// sumOf adds up a list; nil if a member cannot be added.
+func sumOf(v any) event.Value {
+	list, ok := anyList(listOf(v))
+	if !ok {
+		return event.Value{}
+	}
+	total := intValue(0)
+	for i, x := range list {
+		if i == 0 {
+			total = event.Of(x)
+			continue
+		}
+		total = arith("+", total, event.Of(x))
+	}
+	if total.Kind == event.Bool || total.Kind == event.String {
+		return event.Value{}
+	}
+	return total
+}
+
+// sortBy orders a list by the values of another; nil if two cannot be compared.
+func sortBy(args ...any) (any, error) {
+	list, ok1 := anyList(listOf(args[0]))
+	keys, ok2 := anyList(listOf(args[1]))
+	if !ok1 || !ok2 || len(list) != len(keys) {
+		return nil, nil
+	}
+	sign := 1
+	if len(args) > 2 && args[2] == "desc" {
+		sign = -1
+	}
+	at := make([]int, len(list))
+	for i := range at {
+		at[i] = i
+	}
+	comparable := true
+	slices.SortStableFunc(at, func(i, j int) int {
+		c, ok := order(event.Of(keys[i]), event.Of(keys[j]))
+		comparable = comparable && ok
+		return sign * c
+	})
+	if !comparable {
+		return nil, nil
+	}
+	out := make([]any, len(list))
+	for i, j := range at {
+		out[i] = list[j]
+	}
+	return out, nil
 }

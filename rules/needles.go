@@ -1,0 +1,132 @@
+package rules
+
+import "strings"
+
+// needles finds which of many texts a text contains. A few are looked for one by
+// one; more by one pass of an automaton (Aho-Corasick as a table over classes of
+// bytes), whose time does not depend on their number.
+type needles struct {
+	texts []string // each once, none empty
+
+	class   [256]uint16 // of each byte; 0: in no needle
+	classes int
+	next    []int32 // state*classes + class → state
+	ends    []int32 // by state: first of its entries in found, -1
+	found   []needleEnd
+}
+
+// needleEnd is a needle that ends in a state, and the next one that does.
+type needleEnd struct{ needle, more int32 }
+
+const fewNeedles = 8
+
+func newNeedles(texts []string) *needles {
+	n := &needles{texts: texts}
+	if len(texts) > fewNeedles {
+		n.build()
+	}
+	return n
+}
+
+// find appends the needles in s to out; one that comes often more than once.
+func (n *needles) find(s string, out []int32) []int32 {
+	if n.next == nil {
+		for i, t := range n.texts {
+			if strings.Contains(s, t) {
+				out = append(out, int32(i))
+			}
+		}
+		return out
+	}
+	state := int32(0)
+	for i := 0; i < len(s); i++ {
+		state = n.next[int(state)*n.classes+int(n.class[s[i]])]
+		for e := n.ends[state]; e >= 0; e = n.found[e].more {
+			out = append(out, n.found[e].needle)
+		}
+	}
+	return out
+}
+
+// build makes the automaton: a trie, completed breadth first with the transitions
+// of each state's longest proper suffix.
+func (n *needles) build() {
+	n.classify()
+	n.addState()
+	for i, t := range n.texts {
+		n.insert(t, int32(i))
+	}
+	n.complete()
+}
+
+// classify gives each byte that occurs in a needle a class of its own.
+func (n *needles) classify() {
+	n.classes = 1
+	for _, t := range n.texts {
+		for i := 0; i < len(t); i++ {
+			if n.class[t[i]] == 0 {
+				n.class[t[i]] = uint16(n.classes)
+				n.classes++
+			}
+		}
+	}
+}
+
+func (n *needles) addState() int32 {
+	for range n.classes {
+		n.next = append(n.next, -1)
+	}
+	n.ends = append(n.ends, -1)
+	return int32(len(n.ends) - 1)
+}
+
+func (n *needles) insert(text string, needle int32) {
+	state := int32(0)
+	for i := 0; i < len(text); i++ {
+		at := int(state)*n.classes + int(n.class[text[i]])
+		if n.next[at] < 0 {
+			s := n.addState()
+			n.next[at] = s
+		}
+		state = n.next[at]
+	}
+	n.found = append(n.found, needleEnd{needle, -1})
+	n.ends[state] = int32(len(n.found) - 1)
+}
+
+func (n *needles) complete() {
+	suffix := make([]int32, len(n.ends))
+	var queue []int32
+	for c := range n.classes {
+		if s := n.next[c]; s > 0 {
+			queue = append(queue, s)
+		} else {
+			n.next[c] = 0
+		}
+	}
+	for len(queue) > 0 {
+		state := queue[0]
+		queue = queue[1:]
+		n.inherit(state, suffix[state])
+		for c := range n.classes {
+			at := int(state)*n.classes + c
+			via := n.next[int(suffix[state])*n.classes+c]
+			if s := n.next[at]; s >= 0 {
+				suffix[s] = via
+				queue = append(queue, s)
+			} else {
+				n.next[at] = via
+			}
+		}
+	}
+}
+
+// inherit makes the needles that end in a state's suffix end in the state too: the
+// suffix's list goes on behind the one needle of its own the state may have.
+func (n *needles) inherit(state, suffix int32) {
+	if own := n.ends[state]; own >= 0 {
+		n.found[own].more = n.ends[suffix]
+		return
+	}
+	n.ends[state] = n.ends[suffix]
+}
