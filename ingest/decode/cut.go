@@ -1,6 +1,11 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+	"sync"
+
+	"corral/ingest"
+)
 
 // SafeCut returns the length of the longest prefix of data at which a file reader
 // may cut so that no event is split: the lines after it may go on, the event
@@ -14,7 +19,13 @@ func SafeCut(data []byte) int {
 	for n := 0; end > 0; n++ {
 		start := bytes.LastIndexByte(data[:end-1], '\n') + 1
 		line := trimCR(data[start : end-1])
-		if n > 0 && cutBefore(line) && !openParts(data[:start]) {
+		if wrappedLine(line) {
+			return wrappedCut(data[:end])
+		}
+		switch {
+		case n == 0 && wholeObject(line):
+			return end // nothing goes on after an object
+		case cutBefore(line):
 			return start
 		}
 		end = start
@@ -28,22 +39,109 @@ func cutBefore(line []byte) bool {
 	return len(s) > 0 && startsEvent(s) && !looksContinued(s)
 }
 
-// openParts reports whether the last lines are parts of a longer one, as a
-// container runtime cuts them.
-func openParts(data []byte) bool {
-	open := map[string]bool{}
-	for n := 0; n < 8 && len(data) > 0; n++ {
-		start := bytes.LastIndexByte(data[:len(data)-1], '\n') + 1
-		p, ok := criLine(view(trimCR(data[start : len(data)-1])))
-		if !ok {
-			return false
-		}
-		if _, seen := open[p.stream]; !seen {
-			open[p.stream] = !p.whole
-		}
-		data = data[:start]
+func wholeObject(line []byte) bool {
+	end, k := endValue(line, 0, 0)
+	return end == len(line) && k == kObject
+}
+
+// wrappedLine reports whether a container runtime wrote the line: then lines of
+// several streams are mixed, and each may go on.
+func wrappedLine(line []byte) bool {
+	if _, ok := criLine(view(line)); ok {
+		return true
 	}
-	return open["stdout"] || open["stderr"]
+	return bytes.HasPrefix(line, []byte(`{"log":`)) && bytes.Contains(line, []byte(`"stream":`))
+}
+
+// spans are where events begin and end, by line.
+type spans struct {
+	list  []span
+	known map[string]bool // streams of which the beginning of an event was seen
+	from0 bool            // the first line is known to begin an event
+}
+
+type span struct{ first, last uint64 }
+
+// add notes an event; it reports false to a nil receiver, which wants none.
+func (s *spans) add(first, last uint64, stream string) bool {
+	if s == nil {
+		return false
+	}
+	if !s.known[stream] && !s.from0 {
+		first = 0 // it may have begun before
+	}
+	s.list = append(s.list, span{first, last})
+	return true
+}
+
+// openAt lets the events that are open at the end of the data, before line end,
+// go on beyond it.
+func (s *spans) openAt(end uint64, g *groups) {
+	if s == nil {
+		return
+	}
+	for _, x := range g.list {
+		x.last = end
+	}
+}
+
+// starts notes that a line certainly begins an event of its stream.
+func (s *spans) starts(stream, line string) {
+	if s != nil && line != "" && startsEvent(line) && !looksContinued(line) {
+		s.known[stream] = true
+	}
+}
+
+var cutters = sync.Pool{New: func() any { return New(Options{}) }}
+
+// cutWindow is how much of the end of data is looked at first.
+const cutWindow = 64 << 10
+
+// wrappedCut finds the last line before which no stream has an event that goes
+// on after it. It decodes lines without making events of them, from the end of
+// data on, further and further back.
+func wrappedCut(data []byte) int {
+	d := cutters.Get().(*Decoder)
+	defer cutters.Put(d)
+	for window := cutWindow; ; window *= 4 {
+		from := 0
+		if window < len(data) {
+			from = bytes.IndexByte(data[len(data)-window:], '\n') + 1 + len(data) - window
+		}
+		line := d.lastGap(data[from:], from == 0)
+		if line > 0 {
+			return from + lineOffset(data[from:], line)
+		}
+		if from == 0 {
+			return 0
+		}
+	}
+}
+
+// lastGap returns the last line of data, counted from 0, that no event goes on
+// into, 0 if there is none. The events that are open at the end go on.
+func (d *Decoder) lastGap(data []byte, from0 bool) int {
+	d.spans = &spans{known: map[string]bool{}, from0: from0}
+	d.begin(ingest.Record{Data: data, Lines: true}, nil, nil)
+	d.lines(data)
+	gap := d.spans.lastGap(d.line)
+	d.spans = nil
+	return gap
+}
+
+// lastGap moves back from the end to the beginning of each event that goes on
+// past the place, until none does.
+func (s *spans) lastGap(end uint64) int {
+	gap := end
+	for moved := true; moved; {
+		moved = false
+		for _, x := range s.list {
+			if x.first < gap && x.last >= gap {
+				gap, moved = x.first, true
+			}
+		}
+	}
+	return int(gap)
 }
 
 // csvQuoted reports whether data are rows with quoted cells: then newlines may be

@@ -84,6 +84,7 @@ type Decoder struct {
 	sources     map[field]string // which attribute an OTLP record's field came from
 
 	collect *collector // not nil: attributes are wanted, not events
+	spans   *spans     // not nil: where events begin and end is wanted
 }
 
 // shared is what all decoders of one New, and the attributes not decoded yet,

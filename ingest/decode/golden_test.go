@@ -52,26 +52,25 @@ func brief(path string) bool {
 
 func readTestdata(t *testing.T, path string) []byte {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var r io.Reader = f
-	switch filepath.Ext(path) {
-	case ".gz":
-		r, err = gzip.NewReader(f)
-	case ".zst":
-		r, err = zstd.NewReader(f)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(r)
+	b, err := readFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func readAll(f io.Reader, ext string) ([]byte, error) {
+	var err error
+	switch ext {
+	case ".gz":
+		f, err = gzip.NewReader(f)
+	case ".zst":
+		f, err = zstd.NewReader(f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(f)
 }
 
 // decoded describes the events of a record, one a line.

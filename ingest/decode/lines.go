@@ -45,6 +45,7 @@ func (d *Decoder) lines(data []byte) {
 		d.sub = 0
 	}
 	last := d.line
+	d.spans.openAt(last, &d.groups)
 	d.flushAll()
 	d.line = last
 }
@@ -79,9 +80,11 @@ func (d *Decoder) objectLine(data []byte, at int, line []byte, env *envelope) in
 	}
 	if n := spannedObject(data[at:]); n > 0 {
 		d.flushAll()
-		raw := view(bytes.TrimSpace(data[at : at+n]))
-		d.object(raw, env)
-		return bytes.Count(data[at:at+n], []byte{'\n'}) + 1
+		lines := bytes.Count(data[at:at+n], []byte{'\n'}) + 1
+		if !d.spans.add(d.line, d.line+uint64(lines)-1, "") {
+			d.object(view(bytes.TrimSpace(data[at:at+n])), env)
+		}
+		return lines
 	}
 	d.textLine(view(line), env)
 	return 0
@@ -91,6 +94,9 @@ func (d *Decoder) objectLine(data []byte, at int, line []byte, env *envelope) in
 func (d *Decoder) wholeLine(line string, env *envelope) {
 	switch {
 	case d.dockerLine(env):
+	case d.spans != nil:
+		d.flushAll()
+		d.spans.add(d.line, d.line, "")
 	case len(d.groups.list) == 0:
 		d.scanned(line, line, env)
 	default:
@@ -131,6 +137,7 @@ type group struct {
 	stream string
 	env    envelope
 	line   uint64 // it begins in
+	last   uint64 // it has got to
 	n      int    // lines so far
 	text   string // of a single line, or of lines that follow each other in data
 	buf    []byte // of several lines that do not
@@ -171,7 +178,7 @@ func (g *groups) open(stream string, text string, line uint64, env *envelope) *g
 	} else {
 		x = new(group)
 	}
-	*x = group{stream: stream, env: *env, line: line, n: 1, text: text, buf: x.buf[:0], time: env.time}
+	*x = group{stream: stream, env: *env, line: line, last: line, n: 1, text: text, buf: x.buf[:0], time: env.time}
 	x.recognise()
 	g.list = append(g.list, x)
 	return x
@@ -226,7 +233,7 @@ func (d *Decoder) logical(stream, line string, env *envelope) {
 	g := d.groups.find(stream)
 	if g != nil && !g.full() && g.goesOn(line, env.time) {
 		g.add("\n", line)
-		g.time = env.time
+		g.time, g.last = env.time, d.line
 		return
 	}
 	if g != nil {
@@ -235,6 +242,7 @@ func (d *Decoder) logical(stream, line string, env *envelope) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
+	d.spans.starts(stream, line)
 	d.groups.open(stream, line, d.line, env)
 }
 
@@ -259,6 +267,9 @@ func (g *group) goesOn(line string, at int64) bool {
 // flush decodes a group's text.
 func (d *Decoder) flush(g *group) {
 	d.groups.close(g)
+	if d.spans.add(g.line, g.last, g.stream) {
+		return
+	}
 	line, sub := d.line, d.sub
 	d.line, d.sub = g.line, 0
 	text := strings.TrimRight(g.text, "\r\n\t ")
@@ -329,6 +340,7 @@ func (d *Decoder) streamLine(text string, kind pieceKind, env *envelope) {
 	g := d.groups.find(env.stream)
 	if g != nil && (g.piece == partLine || g.piece == maybePart && kind == wholeLine) {
 		g.add("", text)
+		g.last = d.line
 		if g.piece = kind; kind == wholeLine {
 			g.recognise()
 		}
@@ -338,7 +350,10 @@ func (d *Decoder) streamLine(text string, kind pieceKind, env *envelope) {
 		if g != nil {
 			d.flush(g)
 		}
-		d.inner(text, env)
+		d.spans.starts(env.stream, text)
+		if !d.spans.add(d.line, d.line, env.stream) {
+			d.inner(text, env)
+		}
 		return
 	}
 	if g != nil && kind != wholeLine {
