@@ -223,7 +223,7 @@ func (r *ruleState) take(ev *event.Event, m *rules.Match) {
 	}
 	in := input{ev: ev, selected: m.Selected, parts: m.Parts, args: m.Args}
 	r.machine(k).event(c, &in)
-	r.react(c, k, m.Selected)
+	r.react(c, k, m.Selected && !m.Resolve)
 	if m.Resolve {
 		r.cleared(c, k, ev)
 	}

@@ -54,7 +54,9 @@ func (w *split) event(c *call, in *input) {
 	}
 	t := w.plan.t
 	if w.open && t.Window == rules.Tumbling && c.now >= w.end {
-		w.closing = w.roll(c)
+		if done := w.roll(c); t.AtClose {
+			w.closing = done
+		}
 	}
 	if !w.open {
 		if t.Window == rules.Bounded && in.parts&(1<<t.StartPart) == 0 {

@@ -58,9 +58,40 @@ func (s *stage) rewire(e *Engine) {
 			}
 		}
 	}
+	s.chained = inOrder(s.chained, e.rules)
 	for _, l := range s.open {
 		s.toggle(l.last, 1)
 	}
+}
+
+// inOrder puts rules over incidents after those they name, and those that name
+// none last: so what a timer of one makes is read by the next before its own
+// timers of that instant.
+func inOrder(chained, all []*ruleState) []*ruleState {
+	var order, rest []*ruleState
+	for _, naming := range [...]bool{true, false} {
+		for _, r := range chained {
+			if r.names(all) == naming {
+				rest = append(rest, r)
+			}
+		}
+	}
+	for len(rest) > 0 {
+		i := max(0, slices.IndexFunc(rest, func(r *ruleState) bool { return !r.names(rest) }))
+		if !rest[i].names(all) {
+			i = 0 // only rules that read everything, or each other, are left
+		}
+		order = append(order, rest[i])
+		rest = slices.Delete(rest, i, i+1)
+	}
+	return order
+}
+
+// names reports whether the text of r names one of the others.
+func (r *ruleState) names(others []*ruleState) bool {
+	return slices.ContainsFunc(others, func(o *ruleState) bool {
+		return o != r && (strings.Contains(r.rule.Text, `"`+o.rule.ID+`"`) || strings.Contains(r.rule.Text, `'`+o.rule.ID+`'`))
+	})
 }
 
 func (s *stage) inhibitor(in rules.Inhibition) *inhibitor {
@@ -157,18 +188,17 @@ func (s *stage) instant(at int64) []draft {
 	batch := slices.Clone(s.drafts[:n])
 	s.drafts = s.drafts[n:]
 	fed := 0
-	for fed < len(batch) {
-		batch = append(batch, s.feed(batch[fed])...)
-		fed++
+	spread := func() {
+		for ; fed < len(batch); fed++ {
+			batch = append(batch, s.feed(batch[fed])...)
+		}
 	}
+	spread()
 	for _, r := range s.chained {
 		r.depth = 0
 		r.advance(at + 1)
 		batch = append(batch, r.drain()...)
-	}
-	for fed < len(batch) {
-		batch = append(batch, s.feed(batch[fed])...)
-		fed++
+		spread()
 	}
 	return batch
 }

@@ -156,5 +156,9 @@ func (r *ruleState) tickStorm(t int64) {
 // stormTitle says what a collapsed incident is.
 func (r *ruleState) stormTitle() string {
 	n, _ := r.storm.seen.count()
-	return fmt.Sprintf("%s: %d keys beyond the limit of %d open incidents", r.rule.ID, n, r.rule.Limits.Open)
+	keys := "keys"
+	if n == 1 {
+		keys = "key"
+	}
+	return fmt.Sprintf("%s: %d %s beyond the limit of %d open incidents", r.rule.ID, n, keys, r.rule.Limits.Open)
 }
