@@ -95,6 +95,15 @@ func (m *partial) sound(p *program) bool {
 	return m.open&^(s.next|1<<m.cur) == 0 && (s.waits || !m.ending) && m.live()
 }
 
+// lapse closes the steps of m that only an event before t could have filled.
+func (p *program) lapse(m *partial, t int64) {
+	for b := m.open; b != 0; b &= b - 1 {
+		if k := bits.TrailingZeros64(b); p.reach(m, k) < t {
+			m.open &^= 1 << k
+		}
+	}
+}
+
 // cancel applies an event to the absences that m is between: what lies behind
 // them is out of reach. An event that could also have filled a step behind the
 // absence does not: the absence did not hold up to it.
@@ -119,14 +128,7 @@ func (p *program) fills(c *call, in *input, m *partial) (set uint64) {
 	for b := m.open; b != 0; b &= b - 1 {
 		k := bits.TrailingZeros64(b)
 		s := &p.steps[k]
-		if in.parts&s.part == 0 {
-			continue
-		}
-		if c.now > p.reach(m, k) {
-			m.open &^= 1 << k
-			continue
-		}
-		if !p.where(c, m, s) {
+		if in.parts&s.part == 0 || !p.where(c, m, s) {
 			continue
 		}
 		set |= 1 << k

@@ -196,12 +196,17 @@ func (p *program) death(m *partial) int64 {
 	return death
 }
 
-// instant is when m changes without an event.
+// instant is when m changes without an event: it is known to be a match, or may
+// take no more.
 func (p *program) instant(m *partial) int64 {
-	if m.ending {
-		return p.due(m)
+	t := int64(never)
+	if m.open != 0 {
+		t = p.death(m)
 	}
-	return p.death(m)
+	if m.ending {
+		t = min(t, p.due(m))
+	}
+	return t
 }
 
 // take lets an event fill step k of m.

@@ -110,6 +110,7 @@ func (q *sequence) advance(c *call, in *input) {
 		if in.parts&m.wants != 0 || q.contiguity == rules.Strict {
 			q.offer(c, in, m)
 			q.dead = q.dead || !m.live()
+			q.arm(m) // with fewer ways to go on it may end sooner
 		}
 	}
 	if len(q.fresh) == 0 {
@@ -121,6 +122,7 @@ func (q *sequence) advance(c *call, in *input) {
 }
 
 func (q *sequence) offer(c *call, in *input, m *partial) {
+	q.lapse(m, c.now)
 	q.cancel(c, in, m)
 	set := q.fills(c, in, m)
 	if set == 0 {
@@ -228,7 +230,7 @@ func (q *sequence) outwaited(m *partial) bool {
 		if q.due(o) < q.due(m) || !s.ownWait && o.took == m.took && o.size > m.size {
 			return true
 		}
-		if !s.ownWait {
+		if !s.ownWait && m.open&q.greedy == 0 {
 			o.ending = false
 			q.dead = true
 		}
@@ -343,11 +345,7 @@ func (q *sequence) timer(c *call) {
 func (q *sequence) expire(c *call) {
 	var late []*partial
 	for _, m := range q.partials {
-		for b := m.open; b != 0; b &= b - 1 {
-			if k := bits.TrailingZeros64(b); q.reach(m, k) <= c.now {
-				m.open &^= 1 << k
-			}
-		}
+		q.lapse(m, plus(c.now, 1))
 		if !m.live() {
 			q.dead = true
 			late = append(late, m)
@@ -378,7 +376,7 @@ func (q *sequence) unfinished(c *call, late []*partial) {
 
 // arm takes the instant of m into account for next.
 func (q *sequence) arm(m *partial) {
-	if m.live() {
+	if m.live() && (q.timed || q.wake == never) {
 		q.alarm(q.instant(m))
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"corral/event"
 	"corral/rules"
 
 	"pgregory.net/rapid"
@@ -53,14 +55,28 @@ func b2i(b bool) int {
 // many are in that step, and the last event of the step before.
 type choice struct {
 	events  []int
+	steps   []int // of the events
 	step, n int
 	before  int
 }
 
 func (b *brute) time(i int) int64 { return b.ins[i].ev.Time }
 
-func (b *brute) fits(i, step int) bool {
-	return b.ins[i].parts&(1<<b.rule.Steps[step].Part) != 0
+// fits: event i may be one of a step, after those of c.
+func (b *brute) fits(c choice, i, step int) bool {
+	s := b.rule.Steps[step]
+	if b.ins[i].parts&(1<<s.Part) == 0 {
+		return false
+	}
+	if s.Where == nil {
+		return true
+	}
+	steps := make([][]*event.Event, len(b.rule.Steps))
+	for j, e := range c.events {
+		steps[c.steps[j]] = append(steps[c.steps[j]], b.ins[e].ev)
+	}
+	ok, failed := s.Where.Bool(&rules.Env{Event: b.ins[i].ev, Steps: steps})
+	return ok && !failed
 }
 
 func (b *brute) isUntil(i int) bool {
@@ -71,8 +87,8 @@ func (b *brute) isUntil(i int) bool {
 func (b *brute) all() []bruteMatch {
 	for i := range b.ins {
 		for _, k := range b.targets(choice{step: -1}) {
-			if b.fits(i, k) && !b.blocked(i, k) {
-				b.extend(choice{events: []int{i}, step: k, n: 1, before: i})
+			if b.fits(choice{}, i, k) && !b.blocked(i, k) {
+				b.extend(choice{events: []int{i}, steps: []int{k}, step: k, n: 1, before: i})
 				if b.rule.Steps[k].Greedy {
 					break
 				}
@@ -94,7 +110,7 @@ func (b *brute) blocked(i, step int) bool {
 			span = min(span, int64(b.rule.Within))
 		}
 		for j := range i {
-			if b.fits(j, k) && b.time(i)-b.time(j) <= span {
+			if b.fits(choice{}, j, k) && b.time(i)-b.time(j) <= span {
 				return true
 			}
 		}
@@ -135,7 +151,7 @@ func (b *brute) targets(c choice) (steps []int) {
 // may: event i may be the next one of c, filling step k.
 func (b *brute) may(c choice, i, k int) bool {
 	last := c.events[len(c.events)-1]
-	if i <= last || !b.fits(i, k) || b.late(c, i, k) {
+	if i <= last || !b.fits(c, i, k) || b.late(c, i, k) {
 		return false
 	}
 	for j := last + 1; j <= i; j++ {
@@ -158,7 +174,7 @@ func (b *brute) late(c choice, i, k int) bool {
 func (b *brute) kills(c choice, j, k int) bool {
 	for a := c.step + 1; a < k; a++ {
 		s := b.rule.Steps[a]
-		if s.Absent && b.fits(j, a) && b.time(j)-b.time(c.events[len(c.events)-1]) <= spanOf(s.Within) {
+		if s.Absent && b.fits(c, j, a) && b.time(j)-b.time(c.events[len(c.events)-1]) <= spanOf(s.Within) {
 			return true
 		}
 	}
@@ -186,7 +202,10 @@ func (b *brute) extend(c choice) {
 }
 
 func (b *brute) with(c choice, i, k int) choice {
-	n := choice{events: append(slices.Clone(c.events), i), step: k, n: c.n + 1, before: c.before}
+	n := choice{
+		events: append(slices.Clone(c.events), i), steps: append(slices.Clone(c.steps), k),
+		step: k, n: c.n + 1, before: c.before,
+	}
 	if k != c.step {
 		n.n, n.before = 1, c.events[len(c.events)-1]
 	}
@@ -352,11 +371,14 @@ func drawSequence(t *rapid.T) *rules.Rule {
 				st.Min, st.Max = 1, 2
 			}
 		}
-		st.Name = string(rune('a' + i))
+		st.Name = "s" + strconv.Itoa(i)
 		s.Steps = append(s.Steps, st)
 	}
 	if !filled {
 		s.Steps[0].Absent = false
+	}
+	if rapid.IntRange(0, 9).Draw(t, "wheres") == 0 {
+		drawWheres(t, s.Steps)
 	}
 	s.Within = time.Duration(rapid.IntRange(2, 8).Draw(t, "whole")) * time.Second
 	s.Contiguity = rules.Contiguity(rapid.IntRange(0, 2).Draw(t, "contiguity"))
@@ -368,13 +390,32 @@ func drawSequence(t *rapid.T) *rules.Rule {
 	return &rules.Rule{Kind: rules.SequenceKind, Sequence: s, Evidence: 100, Limits: rules.Limits{Partials: 100000}}
 }
 
+// drawWheres gives some steps a condition on those before.
+func drawWheres(t *rapid.T, steps []rules.Step) {
+	text := "match: true\nsequence:\n  within: 1h\n  steps:\n"
+	for i, st := range steps {
+		where := "true"
+		if i > 0 {
+			before := steps[rapid.IntRange(0, i-1).Draw(t, "where reads")].Name
+			where = strings.ReplaceAll(rapid.SampledFrom([]string{
+				"true", "attrs.v == B.attrs.v", "attrs.v == B.attrs.v", "attrs.v != B.attrs.v",
+				"len(B.all) >= 2", "len(B.all) == 1", "any(B.all, .attrs.v == 2)",
+			}).Draw(t, "where"), "B", before)
+		}
+		text += fmt.Sprintf("    - {name: %s, match: attrs.v == %d, where: '%s'}\n", st.Name, i, where)
+	}
+	for i, st := range ruleOf(t, text).Sequence.Steps {
+		steps[i].Where = st.Where
+	}
+}
+
 func drawStream(t *rapid.T) string {
 	var words []string
 	at := 0
 	for i := range rapid.IntRange(1, 8).Draw(t, "events") {
 		name := rapid.SampledFrom([]string{"a", "a", "b", "b", "c", "d", "ab", "bc", "acd", "u", "x"}).Draw(t, "event")
 		at += rapid.SampledFrom([]int{0, 1, 1, 1, 2, 3}).Draw(t, "gap")
-		words = append(words, fmt.Sprintf("%s%d@%d", name, i+1, at))
+		words = append(words, fmt.Sprintf("%s%d@%d=%d", name, i+1, at, rapid.IntRange(1, 2).Draw(t, "value")))
 	}
 	return strings.Join(words, " ")
 }
@@ -397,6 +438,9 @@ func patternOf(s *rules.Sequence) string {
 		if st.Within > 0 {
 			w += fmt.Sprintf("<%v", st.Within.Seconds())
 		}
+		if st.Where != nil {
+			w += "[" + st.Where.Text() + "]"
+		}
 		words = append(words, w)
 	}
 	return fmt.Sprintf("%s within %v contiguity %d skip %d until %d timeouts %v",
@@ -408,7 +452,11 @@ func TestSequenceBrute(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawSequence(t)
 		stream := drawStream(t)
-		got := slices.DeleteFunc(findMatches(t, r, stream), func(s string) bool { return s[0] == '(' })
+		all := findMatches(t, r, stream)
+		if got := findRestarted(t, r, stream); !slices.Equal(got, all) {
+			t.Fatalf("%s\non %s\n got %q\nwant %q, as without snapshots", patternOf(r.Sequence), stream, got, all)
+		}
+		got := slices.DeleteFunc(all, func(s string) bool { return s[0] == '(' })
 		b := &brute{rule: r.Sequence, ins: parseStream(t, stream)}
 		b.all()
 		if !b.explains(got) {

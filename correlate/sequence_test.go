@@ -20,7 +20,8 @@ import (
 //	-x                      absent
 //	b<5                     within 5 s of the step before
 //
-// and a stream as its events, a second apart unless @ says when: "a c b1 b2@7".
+// and a stream as its events, a second apart unless @ says when: "a c b1 b2@7",
+// with the value of attrs.v behind a =.
 // The letters of an event are the steps it may fill, so ab is both an a and a b.
 
 // sequenceRule makes a rule of a pattern; letters are parts by their place in the
@@ -96,11 +97,13 @@ func timeouts(r *rules.Rule) { r.Sequence.EmitOnTimeout = true }
 func parseStream(tb rapid.TB, stream string) (ins []*input) {
 	at := time.Duration(0)
 	for i, word := range strings.Fields(stream) {
+		word, value, _ := strings.Cut(word, "=")
 		name, when, ok := strings.Cut(word, "@")
 		if ok {
 			at = seconds(tb, when)
 		}
 		ev := &event.Event{Time: int64(at), Message: name, Pos: event.Pos{Seq: uint64(i)}}
+		ev.SetAttrs(map[string]any{"v": scalar(value)})
 		in := &input{ev: ev}
 		for _, c := range name {
 			if c >= 'a' && c <= 'z' {
@@ -115,7 +118,17 @@ func parseStream(tb rapid.TB, stream string) (ins []*input) {
 
 // findMatches runs a stream through a rule and ends it far later.
 func findMatches(tb rapid.TB, r *rules.Rule, stream string) []string {
+	return newSolo(r).find(tb, stream)
+}
+
+// findRestarted is findMatches with a restart before every event and timer.
+func findRestarted(tb rapid.TB, r *rules.Rule, stream string) []string {
 	b := newSolo(r)
+	b.restart = true
+	return b.find(tb, stream)
+}
+
+func (b *solo) find(tb rapid.TB, stream string) []string {
 	for _, in := range parseStream(tb, stream) {
 		in.selected = in.parts != 0
 		b.feed(in)
