@@ -44,9 +44,12 @@ type atomTable struct {
 	atoms  []atom
 	nodes  []condNode
 	byText map[string]cond
+	idents map[string]*ident
 }
 
-func newAtomTable() *atomTable { return &atomTable{byText: map[string]cond{}} }
+func newAtomTable() *atomTable {
+	return &atomTable{byText: map[string]cond{}, idents: map[string]*ident{}}
+}
 
 // add interns an expression's condition.
 func (t *atomTable) add(x *Expr) cond {

@@ -20,12 +20,11 @@ type needleEnd struct{ needle, more int32 }
 
 const fewNeedles = 8
 
-func newNeedles(texts []string) *needles {
-	n := &needles{texts: texts}
-	if len(texts) > fewNeedles {
+// prepare must be called once all texts are in.
+func (n *needles) prepare() {
+	if len(n.texts) > fewNeedles {
 		n.build()
 	}
-	return n
 }
 
 // find appends the needles in s to out; one that comes often more than once.

@@ -99,26 +99,6 @@ func (t *atomTable) witness(c cond) witness {
 	return noWitness
 }
 
-// gates are the atoms without which a condition is false: one of them that is
-// cheap saves a look at the rule.
-func (t *atomTable) gates(c cond) []int32 {
-	if c == noCond {
-		return nil
-	}
-	n := t.nodes[c]
-	switch n.op {
-	case opAtom:
-		return []int32{n.atom}
-	case opAnd:
-		var all []int32
-		for _, k := range n.kids {
-			all = append(all, t.gates(k)...)
-		}
-		return all
-	}
-	return nil
-}
-
 // shares guess how often an equality with a field holds, where a field has few
 // values or very many.
 var shares = map[string]float64{
@@ -249,6 +229,8 @@ func (w witness) odd(id *ident, kind probeKind) witness {
 	return w
 }
 
+const limitShare = 0.21 // after an equality that is no better
+
 func orderWitness(op string, id *ident, v any) witness {
 	f, ok := number(event.Of(v))
 	if !ok || id.field != nil && id.field.text != nil {
@@ -258,7 +240,7 @@ func orderWitness(op string, id *ident, v any) witness {
 	if op[0] == '<' {
 		kind = probeAtMost
 	}
-	return witness{probes: []probe{{kind: kind, id: id, num: f}}, share: 0.2, ok: true}.odd(id, probeOddNum)
+	return witness{probes: []probe{{kind: kind, id: id, num: f}}, share: limitShare, ok: true}.odd(id, probeOddNum)
 }
 
 func needleWitness(id *ident, v any) witness {
@@ -269,9 +251,9 @@ func needleWitness(id *ident, v any) witness {
 	return witness{probes: []probe{{kind: probeNeedle, id: id, text: s}}, share: needleShare(s), ok: true}.odd(id, probeOddText)
 }
 
-// needleShare guesses by length; a search costs more than a look-up, so it is never
-// as good as an equality that is selective.
-func needleShare(s string) float64 { return 0.03 + 0.3/math.Pow(2, float64(len(s))) }
+// needleShare guesses by length. A search costs more than a look-up, so it comes
+// after any equality that tells events apart at all.
+func needleShare(s string) float64 { return 0.25 + 0.3/math.Pow(2, float64(len(s))) }
 
 func setWitness(n ast.Node, v any, names map[string]*ident) witness {
 	id := indexed(n, names)
@@ -279,7 +261,7 @@ func setWitness(n ast.Node, v any, names map[string]*ident) witness {
 		return noWitness
 	}
 	if r, ok := v.(constRange); ok {
-		w := witness{probes: []probe{{kind: probeAtLeast, id: id, num: float64(r.From)}}, share: 0.2, ok: true}
+		w := witness{probes: []probe{{kind: probeAtLeast, id: id, num: float64(r.From)}}, share: limitShare, ok: true}
 		return w.odd(id, probeAbsent)
 	}
 	set, ok := v.(*constSet)

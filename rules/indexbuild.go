@@ -1,0 +1,205 @@
+package rules
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// way is one way for an event to concern a rule, as conditions that must all hold:
+// `match` with one of the steps, `resolve.when`, `until`. Each is indexed by itself.
+type way struct {
+	plan  int32
+	conds []cond
+}
+
+// ways lists them for one rule.
+func (p *plan) ways(n int32, t *atomTable) []way {
+	if p.strict { // every event of the key
+		return []way{{plan: n}}
+	}
+	main := way{plan: n}
+	if p.match != noCond {
+		main.conds = t.conjuncts(p.match, nil)
+	}
+	if steps := p.some(p.steps); len(steps) > 0 {
+		main.conds = append(main.conds, t.either(steps))
+	}
+	all := []way{main}
+	if p.answer != noCond {
+		all = append(all, way{n, t.conjuncts(p.answer, nil)})
+	}
+	for _, c := range p.some(p.always) {
+		all = append(all, way{n, t.conjuncts(c, nil)})
+	}
+	return all
+}
+
+// some returns the conditions of the parts in a set.
+func (p *plan) some(set uint64) []cond {
+	var out []cond
+	for i, c := range p.parts {
+		if set&(1<<i) != 0 {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// conjuncts appends the conditions that c asks for all of.
+func (t *atomTable) conjuncts(c cond, out []cond) []cond {
+	if n := t.nodes[c]; n.op == opAnd {
+		return append(out, n.kids...)
+	}
+	return append(out, c)
+}
+
+// either is the condition that one of several holds.
+func (t *atomTable) either(kids []cond) cond {
+	if len(kids) == 1 {
+		return kids[0]
+	}
+	t.nodes = append(t.nodes, condNode{op: opOr, kids: kids})
+	return cond(len(t.nodes) - 1)
+}
+
+// buildIndexes indexes the rules over events and those over incidents.
+func buildIndexes(plans []plan, t *atomTable) (events, incidents *index) {
+	var e, i []way
+	for n := range plans {
+		if plans[n].rule.FromIncidents {
+			i = append(i, plans[n].ways(int32(n), t)...)
+			continue
+		}
+		e = append(e, plans[n].ways(int32(n), t)...)
+	}
+	return t.index(e, maxIndexDepth), t.index(i, maxIndexDepth)
+}
+
+const (
+	maxIndexDepth = 4
+	fewWays       = 6 // are looked at one by one
+)
+
+// index builds the tree over some ways.
+func (t *atomTable) index(ways []way, depth int) *index {
+	ix := &index{}
+	found := map[probe][]way{}
+	for _, w := range ways {
+		at := -1
+		best := noWitness
+		if depth > 0 && (len(ways) > fewWays || depth == maxIndexDepth) {
+			at, best = t.best(w.conds)
+		}
+		if at < 0 {
+			ix.open = append(ix.open, choice{t.gate(w.conds), w.plan})
+			continue
+		}
+		rest := way{w.plan, slices.Delete(slices.Clone(w.conds), at, at+1)}
+		for _, p := range best.probes {
+			p.id = t.sameIdent(p.id)
+			found[p] = append(found[p], rest)
+		}
+	}
+	ix.fields = t.fields(found, depth)
+	return ix
+}
+
+// sameIdent is the one ident of a name: every expression has its own.
+func (t *atomTable) sameIdent(id *ident) *ident {
+	if had := t.idents[id.name]; had != nil {
+		return had
+	}
+	t.idents[id.name] = id
+	return id
+}
+
+// best picks the condition with the most selective witness; -1 if none has one.
+func (t *atomTable) best(conds []cond) (int, witness) {
+	at, best := -1, noWitness
+	for i, c := range conds {
+		if w := t.witness(c); w.better(best) {
+			at, best = i, w
+		}
+	}
+	return at, best
+}
+
+const cheapAtom = 5 // highest cost of an atom that is worth asking first
+
+// gate picks the most selective cheap atom among the conditions, noGate if there
+// is none.
+func (t *atomTable) gate(conds []cond) int32 {
+	best, share := int32(noGate), 0.9
+	for _, c := range conds {
+		n := t.nodes[c]
+		if n.op != opAtom || t.atoms[n.atom].cost > cheapAtom {
+			continue
+		}
+		if w := atomWitness(t.atoms[n.atom]); w.ok && w.share < share {
+			best, share = n.atom, w.share
+		}
+	}
+	return best
+}
+
+// fields makes the tables of what the probes found.
+func (t *atomTable) fields(found map[probe][]way, depth int) []indexField {
+	fields := map[string]*indexField{}
+	for _, p := range slices.SortedFunc(maps.Keys(found), compareProbes) {
+		f := fields[p.id.name]
+		if f == nil {
+			f = &indexField{id: p.id}
+			fields[p.id.name] = f
+		}
+		f.put(p, t.index(found[p], depth-1))
+	}
+	var out []indexField
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		f := fields[name]
+		if f.needles != nil {
+			f.needles.prepare()
+		}
+		slices.SortFunc(f.atMost, func(a, b limit) int { return cmp.Compare(b.num, a.num) })
+		out = append(out, *f)
+	}
+	return out
+}
+
+func compareProbes(a, b probe) int {
+	return cmp.Or(cmp.Compare(a.id.name, b.id.name), cmp.Compare(a.kind, b.kind), cmp.Compare(a.text, b.text), cmp.Compare(a.num, b.num))
+}
+
+// put enters what a probe finds. Probes come in order, so limits are ascending.
+func (f *indexField) put(p probe, sub *index) {
+	switch p.kind {
+	case probeText:
+		if f.texts == nil {
+			f.texts = map[string]*index{}
+		}
+		f.texts[p.text] = sub
+	case probeNumber:
+		if f.numbers == nil {
+			f.numbers = map[float64]*index{}
+		}
+		f.numbers[p.num] = sub
+	case probeNeedle:
+		if f.needles == nil {
+			f.needles = &needles{}
+		}
+		f.needles.texts = append(f.needles.texts, p.text)
+		f.needle = append(f.needle, sub)
+	case probeAtLeast:
+		f.atLeast = append(f.atLeast, limit{p.num, sub})
+	case probeAtMost:
+		f.atMost = append(f.atMost, limit{p.num, sub})
+	case probeThere:
+		f.there = sub
+	case probeOddText:
+		f.oddText = sub
+	case probeOddNum:
+		f.oddNum = sub
+	case probeAbsent:
+		f.absent = sub
+	}
+}
