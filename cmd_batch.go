@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -97,16 +98,16 @@ func cmdBatch(ctx context.Context, args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	letters, closeLetters, err := openDeadLetters(dead)
+	letters, err := openLetters(dead, false, slog.New(slog.NewTextHandler(e.err, nil)))
 	if err != nil {
-		return infra(err)
+		return err
 	}
 	lane := &pipeline.Lane{Rules: set, Sink: sink}
 	run := pipeline.Batch{
-		Lanes: []*pipeline.Lane{lane}, Source: src, Dead: letters, Decode: dopt, Range: rng,
+		Lanes: []*pipeline.Lane{lane}, Source: src, Dead: letters.put, Decode: dopt, Range: rng,
 		Lateness: b.lateness, Workers: b.workers, Shards: b.shards, Now: time.Now,
 	}
-	if err := errors.Join(run.Run(ctx), sink.Close(), closeLetters()); err != nil {
+	if err := errors.Join(run.Run(ctx), sink.Close(), letters.close()); err != nil {
 		if ctx.Err() != nil {
 			return exit{exitSignal, err}
 		}

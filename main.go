@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"corral/internal/chserver"
 )
 
 // Exit codes, the same for every command.
@@ -24,6 +26,7 @@ const (
 )
 
 func main() {
+	chserver.Child() // the demo's ClickHouse is this program, started again
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -45,13 +48,17 @@ type command struct {
 // commands is the map of verbs; order is for the help.
 func commands() (map[string]command, []string) {
 	m := map[string]command{
-		"batch":  {"reprocess history: files, streams, tables", cmdBatch},
-		"check":  {"parse, type-check and lint rules", cmdCheck},
-		"test":   {"run the unit tests of rules", cmdTest},
-		"parse":  {"show how lines are decoded", cmdParse},
-		"schema": {"print the JSON Schema of rule files", cmdSchema},
+		"run":       {"streaming worker: NATS subjects and streams in, incidents out", cmdRun},
+		"batch":     {"reprocess history: files, streams, tables", cmdBatch},
+		"check":     {"parse, type-check and lint rules", cmdCheck},
+		"test":      {"run the unit tests of rules", cmdTest},
+		"parse":     {"show how lines are decoded", cmdParse},
+		"schema":    {"print the JSON Schema of rule files", cmdSchema},
+		"incidents": {"list incidents, or the timeline of one", cmdIncidents},
+		"migrate":   {"create and update the tables in ClickHouse", cmdMigrate},
+		"demo":      {"three real services with faults, and the incidents", cmdDemo},
 	}
-	order := []string{"batch", "check", "test", "parse", "schema"}
+	order := []string{"run", "batch", "check", "test", "parse", "incidents", "migrate", "schema", "demo"}
 	return m, order
 }
 

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -52,21 +51,41 @@ func textOptions(w io.Writer) sinks.TextOptions {
 	return sinks.TextOptions{Color: ok && sinks.ColorFor(f), Evidence: 6}
 }
 
-// openDeadLetters returns where dead letters go and what ends it. Without a path
-// they are only counted.
-func openDeadLetters(path string) (func(sinks.DeadLetter), func() error, error) {
+// letters is where dead letters go.
+type letters struct {
+	file *sinks.DeadLetters // nil: they are only counted
+	log  *slog.Logger
+}
+
+func openLetters(path string, fsync bool, log *slog.Logger) (*letters, error) {
 	if path == "" {
-		return func(sinks.DeadLetter) {}, func() error { return nil }, nil
+		return &letters{log: log}, nil
 	}
-	d, err := sinks.OpenDeadLetters(path, false)
+	d, err := sinks.OpenDeadLetters(path, fsync)
 	if err != nil {
-		return nil, nil, fmt.Errorf("dead letters: %w", err)
+		return nil, infra(err)
 	}
-	var failed error
-	write := func(l sinks.DeadLetter) {
-		if err := d.Write(l); err != nil && failed == nil {
-			failed = err
-		}
+	return &letters{file: d, log: log}, nil
+}
+
+// write stores letters; without a file they are gone, and counted.
+func (l *letters) write(d sinks.DeadLetter) error {
+	if l.file == nil {
+		return nil
 	}
-	return write, func() error { return errors.Join(failed, d.Close()) }, nil
+	return l.file.Write(d)
+}
+
+// put is write for those who cannot do anything about a failure but tell.
+func (l *letters) put(d sinks.DeadLetter) {
+	if err := l.write(d); err != nil {
+		l.log.Error("dead letter lost", "reason", d.Reason, "source", d.Source, "seq", d.Seq, "error", err)
+	}
+}
+
+func (l *letters) close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
 }

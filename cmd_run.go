@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/pflag"
+
+	"corral/ingest"
+	"corral/ingest/jetstream"
+	"corral/natsconn"
+	"corral/pipeline"
+	"corral/pipeline/objstore"
+	"corral/reload"
+	"corral/rules"
+	"corral/sinks"
+)
+
+// runFlags are everything `corral run` can be told.
+type runFlags struct {
+	rules, packs      []string
+	conn              natsconn.Options
+	streams, subjects []string
+	queue, durable    string
+	filter            []string
+	fresh             bool
+	state             string
+	snapshotEvery     time.Duration
+	lateness          time.Duration
+	workers           int
+	listen            string
+	listenCert        string
+	listenKey         string
+	tokenFile         string
+	shutdown          time.Duration
+	reloadEvery       time.Duration
+	maxRemoved        float64
+	dead              string
+	tz                string
+	logFormat         string
+	decode            decodeFlags
+	out               outFlag
+	remote            remoteFlags
+}
+
+func (r *runFlags) add(fs *pflag.FlagSet) {
+	fs.StringArrayVarP(&r.rules, "rules", "r", nil, "rule file or directory (*.yaml, *.yml); repeatable")
+	fs.StringArrayVar(&r.packs, "pack", nil, "built-in rules: nats; repeatable")
+	r.conn.AddFlags(fs)
+	fs.StringArrayVar(&r.streams, "stream", nil, "JetStream stream to read; repeatable")
+	fs.StringArrayVar(&r.filter, "filter", nil, "read only these subjects of the streams; repeatable")
+	fs.StringVar(&r.durable, "durable", "", "name of the durable consumer (default: derived from streams and filters)")
+	fs.BoolVar(&r.fresh, "new", false, "a consumer that does not exist yet begins with new messages, not with the stream's first")
+	fs.StringArrayVar(&r.subjects, "subject", nil, "core NATS subject to subscribe to; what is missed is lost; repeatable")
+	fs.StringVar(&r.queue, "queue", "", "queue group of the core subscriptions")
+	r.remote.add(fs)
+	fs.StringVar(&r.state, "state", "", "where snapshots go: a directory, or kv:BUCKET (JetStream object store)")
+	fs.DurationVar(&r.snapshotEvery, "snapshot-every", 10*time.Second, "how often a snapshot is stored and messages acknowledged")
+	fs.DurationVar(&r.lateness, "lateness", 5*time.Second, "how far events may be out of order: what the incident waits for")
+	fs.IntVar(&r.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that decode and match; changes no result")
+	fs.StringVar(&r.listen, "listen", "127.0.0.1:8222", "address of health, metrics and reload; empty: none")
+	fs.StringVar(&r.listenCert, "listen-tlscert", "", "certificate for --listen")
+	fs.StringVar(&r.listenKey, "listen-tlskey", "", "key for --listen")
+	fs.StringVar(&r.tokenFile, "listen-token-file", "", "file with the bearer token --listen asks for (env CORRAL_LISTEN_TOKEN)")
+	fs.DurationVar(&r.shutdown, "shutdown-timeout", 20*time.Second, "how long draining may take after SIGTERM")
+	fs.DurationVar(&r.reloadEvery, "reload-every", 5*time.Second, "how often rule files are looked at; 0: only on SIGHUP and POST /-/reload")
+	fs.Float64Var(&r.maxRemoved, "max-removed", 0.2, "share of rules that may vanish in one reload")
+	fs.StringVar(&r.dead, "dead-letters", "", "NDJSON file for records that could not be used")
+	fs.StringVar(&r.tz, "tz", "UTC", "zone of times that carry none")
+	fs.StringVar(&r.logFormat, "log-format", "text", "text or json, on standard error")
+	r.decode.add(fs)
+	r.out.add(fs, "none")
+}
+
+func cmdRun(ctx context.Context, args []string, e env) error {
+	var r runFlags
+	fs := newFlags("run", "--rules PATH… --stream NAME… [flags]", "Streaming worker: consumes service logs and NATS advisories, correlates them, publishes incidents.")
+	r.add(fs)
+	if done, err := parse(fs, args, e); done {
+		return err
+	}
+	if err := r.check(fs); err != nil {
+		return err
+	}
+	log, err := logger(r.logFormat, e)
+	if err != nil {
+		return err
+	}
+	file := ""
+	if fs.NArg() > 0 {
+		file = fs.Arg(0)
+	}
+	local, err := r.out.open(file, e)
+	if err != nil {
+		return err
+	}
+	return r.serve(ctx, e, log, local)
+}
+
+func (r *runFlags) check(fs *pflag.FlagSet) error {
+	if len(r.rules)+len(r.packs) == 0 {
+		return usageError("no rules: say --rules PATH or --pack NAME")
+	}
+	if len(r.streams)+len(r.subjects) == 0 {
+		return usageError("nothing to read: say --stream NAME or --subject SUBJECT")
+	}
+	if fs.NArg() > 1 || fs.NArg() == 1 && !strings.HasPrefix(r.out.format, "ndjson") {
+		return usageError("unexpected argument %q", fs.Arg(fs.NArg()-1))
+	}
+	return nil
+}
+
+func logger(format string, e env) (*slog.Logger, error) {
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(e.err, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(e.err, nil)), nil
+	}
+	return nil, usageError("--log-format %q: want text or json", format)
+}
+
+// serve builds the worker, runs it until ctx is done and takes it down again in
+// the reverse order.
+func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sinks.Sink) error {
+	loader := &reload.Loader{Paths: r.rules, MaxRemoved: r.maxRemoved}
+	var err error
+	if loader.Embedded, err = packFiles(r.packs); err != nil {
+		return exit{exitRules, err}
+	}
+	if r.state != "" && !strings.HasPrefix(r.state, kvPrefix) {
+		loader.LastGoodDir = r.state + "/rules"
+	}
+	first, err := loader.First()
+	if err != nil {
+		_ = rules.FormatText(e.err, first.Diagnostics, styleOf(e.err))
+		return exit{exitRules, err}
+	}
+	nc, err := r.conn.Connect(ctx, log)
+	if err != nil {
+		return infra(err)
+	}
+	defer nc.Close()
+	w, err := r.worker(ctx, nc, first.Set, log, local)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	w.loader = loader
+	w.noteStale(first)
+	return w.run(ctx)
+}
+
+const kvPrefix = "kv:"
+
+func (r *runFlags) store(api js.JetStream) (pipeline.Store, error) {
+	if r.state == "" {
+		return nil, nil
+	}
+	bucket, ok := strings.CutPrefix(r.state, kvPrefix)
+	if !ok {
+		if err := os.MkdirAll(r.state, 0o700); err != nil {
+			return nil, infra(fmt.Errorf("--state: %w", err))
+		}
+		return &pipeline.DirStore{Dir: r.state}, nil
+	}
+	return &objstore.Store{JS: api, Bucket: bucket, Replicas: r.remote.replicas}, nil
+}
+
+// sources are what --stream and --subject name.
+func (r *runFlags) sources(nc *nats.Conn, api js.JetStream, log *slog.Logger) (src []ingest.Source, streams *jetstream.Source, core *jetstream.Core, err error) {
+	if len(r.streams) > 0 {
+		streams, err = jetstream.New(api, jetstream.Config{
+			Streams: r.streams, Filter: r.filter, Durable: r.durable, New: r.fresh, Tick: idleTick, Log: log,
+		})
+		if err != nil {
+			return nil, nil, nil, usageError("%w", err)
+		}
+		src = append(src, streams)
+	}
+	if len(r.subjects) > 0 {
+		log.Warn("core subscriptions cannot be replayed: what is published while this worker is away is lost", "subjects", r.subjects)
+		core, err = jetstream.NewCore(nc, jetstream.CoreConfig{Subjects: r.subjects, Queue: r.queue, Tick: idleTick, Log: log})
+		if err != nil {
+			return nil, nil, nil, usageError("%w", err)
+		}
+		src = append(src, core)
+	}
+	return src, streams, core, nil
+}
+
+// idleTick is how often a caught-up source lets the clock move: what an absence
+// or a resolve waits for at most beyond the lateness.
+const idleTick = 250 * time.Millisecond
+
+func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, log *slog.Logger, local sinks.Sink) (*worker, error) {
+	loc, err := time.LoadLocation(r.tz)
+	if err != nil {
+		return nil, usageError("--tz: %w", err)
+	}
+	dopt, err := r.decode.options(loc)
+	if err != nil {
+		return nil, err
+	}
+	dead, err := openLetters(r.dead, true, log)
+	if err != nil {
+		return nil, err
+	}
+	api, err := r.conn.JetStream(nc)
+	if err != nil {
+		return nil, infra(err)
+	}
+	sink, err := r.remote.sinks(ctx, api, local, dead.write, log)
+	if err != nil {
+		return nil, err
+	}
+	store, err := r.store(api)
+	if err != nil {
+		return nil, err
+	}
+	src, streams, core, err := r.sources(nc, api, log)
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{flags: r, log: log, nc: nc, streams: streams, core: core, sink: sink, dead: dead}
+	w.stream = &pipeline.Stream{
+		Rules: set, Sources: src, Sink: sink, Dead: dead.put, Decode: dopt, Lateness: r.lateness, Workers: r.workers,
+		Counters: new(pipeline.Counters), Now: time.Now, Log: log, Generation: 1,
+		Store: store, SnapshotEvery: r.snapshotEvery, DrainTimeout: r.shutdown,
+	}
+	if err := w.stream.Init(ctx); err != nil {
+		return nil, infra(err)
+	}
+	if streams != nil {
+		streams.Resume(w.stream.Positions())
+	}
+	return w, nil
+}

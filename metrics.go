@@ -1,0 +1,139 @@
+package main
+
+import (
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"corral/ingest/jetstream"
+)
+
+// registry holds every metric of a worker. Values are read when asked for;
+// nothing is counted twice.
+func (w *worker) registry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), (*workerMetrics)(w))
+	return r
+}
+
+// workerMetrics is a worker as a Prometheus collector.
+type workerMetrics worker
+
+// Describe sends nothing: which rules and partitions there are changes.
+func (m *workerMetrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (m *workerMetrics) Collect(ch chan<- prometheus.Metric) {
+	c := collector{ch}
+	c.gauge("corral_build_info", "Version of the Go toolchain corral was built with.", 1, "go", runtime.Version())
+	m.pipeline(c)
+	m.rules(c)
+	m.sources(c)
+	m.sinks(c)
+}
+
+// collector writes metrics in one line each. Labels are name, value, name, value.
+type collector struct{ ch chan<- prometheus.Metric }
+
+func (c collector) counter(name, help string, v uint64, labels ...string) {
+	c.metric(name, help, prometheus.CounterValue, float64(v), labels)
+}
+
+func (c collector) gauge(name, help string, v float64, labels ...string) {
+	c.metric(name, help, prometheus.GaugeValue, v, labels)
+}
+
+func (c collector) metric(name, help string, t prometheus.ValueType, v float64, labels []string) {
+	var names, values []string
+	for i := 0; i+1 < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	c.ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), t, v, values...)
+}
+
+func (m *workerMetrics) pipeline(c collector) {
+	n := m.stream.Counters
+	c.counter("corral_records_read_total", "Messages read.", n.Records.Load())
+	c.counter("corral_bytes_read_total", "Bytes of messages read.", n.Bytes.Load())
+	c.counter("corral_events_total", "Events decoded.", n.Events.Load())
+	c.counter("corral_events_matched_total", "Events that met at least one rule.", n.Matched.Load())
+	c.counter("corral_events_late_total", "Events older than the watermark; they are in the dead letters.", n.Late.Load())
+	c.counter("corral_dead_letters_total", "Records that could not be read.", n.Dead.Load())
+	c.counter("corral_transitions_total", "Revisions of incidents.", n.Transitions.Load())
+	c.gauge("corral_event_time_seconds", "Latest event time seen, Unix time.", float64(n.MaxEventTime.Load())/1e9)
+	if lag, ok := n.DetectionLag(); ok {
+		c.gauge("corral_detection_delay_seconds", "From the event time of the last revision to its detection.", lag.Seconds())
+	}
+}
+
+func (m *workerMetrics) rules(c collector) {
+	m.mu.Lock()
+	gen, stale := m.gen, m.stale
+	m.mu.Unlock()
+	c.gauge("corral_rules_generation", "How often rules were loaded.", float64(gen))
+	for _, file := range stale {
+		c.gauge("corral_rules_stale", "1 for a rule file with mistakes, whose last good content runs.", 1, "file", file)
+	}
+	st := m.stream.Stats()
+	c.gauge("corral_reorder_buffer_events", "Events waiting for the watermark.", float64(st.Buffered))
+	for _, r := range st.Rules {
+		c.counter("corral_rule_matched_total", "Events the rule counted.", r.Matched, "rule", r.ID)
+		c.counter("corral_rule_fired_total", "Times the rule's condition became true.", r.Fired, "rule", r.ID)
+		c.counter("corral_rule_opened_total", "Incidents opened.", r.Opened, "rule", r.ID)
+		c.counter("corral_rule_resolved_total", "Incidents resolved.", r.Resolved, "rule", r.ID)
+		c.counter("corral_rule_evicted_total", "Keys dropped to keep the rule's limits.", r.Evicted+r.Refused, "rule", r.ID)
+		c.counter("corral_rule_errors_total", "Evaluations that met nil or a wrong type.", r.Errors, "rule", r.ID)
+		c.gauge("corral_rule_open_incidents", "Incidents open now.", float64(r.Open), "rule", r.ID)
+		c.gauge("corral_rule_keys", "Group keys with state.", float64(r.Keys), "rule", r.ID)
+		c.gauge("corral_rule_state_bytes", "Estimated size of the rule's state.", float64(r.Bytes), "rule", r.ID)
+	}
+}
+
+func (m *workerMetrics) sources(c collector) {
+	var all []jetstream.Stats
+	if m.streams != nil {
+		all = append(all, m.streams.Stats()...)
+	}
+	if m.core != nil {
+		all = append(all, m.core.Stats()...)
+	}
+	for _, s := range all {
+		c.counter("corral_source_messages_total", "Messages taken from the source.", s.Received, "partition", s.Partition)
+		c.counter("corral_source_redelivered_total", "Messages that came again and were dropped.", s.Redelivered, "partition", s.Partition)
+		c.counter("corral_source_dropped_total", "Core subscriptions: messages lost because the reader was too slow.", s.Dropped, "partition", s.Partition)
+		c.counter("corral_source_missing_total", "Messages removed from the stream before they were read.", s.Missing, "partition", s.Partition)
+		c.counter("corral_source_gaps_total", "Deliveries lost on the way and asked for again; core: disconnects.", s.Gaps, "partition", s.Partition)
+		c.gauge("corral_source_pending_messages", "Messages not read yet.", float64(s.Pending), "partition", s.Partition)
+		c.gauge("corral_source_unacknowledged_batches", "Batches read and not yet safe.", float64(s.Unsafe), "partition", s.Partition)
+	}
+}
+
+func (m *workerMetrics) sinks(c collector) {
+	if n := m.sink.nats; n != nil {
+		st := n.Stats()
+		c.counter("corral_nats_published_total", "Messages about incidents accepted.", st.Published)
+		c.counter("corral_nats_duplicates_total", "Messages the stream had already.", st.Duplicates)
+		c.counter("corral_sink_retries_total", "Deliveries tried again.", st.Retries, "sink", "nats")
+	}
+	ch := m.sink.clickhouse
+	if ch == nil {
+		return
+	}
+	st := ch.Stats()
+	for table, n := range st.Rows {
+		c.counter("corral_clickhouse_rows_total", "Rows known to be stored.", n, "table", table)
+	}
+	var retries uint64
+	for _, n := range st.Retries {
+		retries += n
+	}
+	c.counter("corral_sink_retries_total", "Deliveries tried again.", retries, "sink", "clickhouse")
+	c.counter("corral_clickhouse_looks_total", "Looks whether rows of an unknown outcome are there.", st.Looks)
+	c.counter("corral_clickhouse_dead_lettered_total", "Transitions ClickHouse refuses for good.", st.DeadLettered)
+	c.gauge("corral_spool_bytes", "Bytes waiting on disk for ClickHouse.", float64(st.SpooledBytes))
+	c.gauge("corral_spool_age_seconds", "Age of the oldest of them.", st.SpooledAge.Seconds())
+	if !st.LastSuccess.IsZero() {
+		c.gauge("corral_clickhouse_last_success_seconds", "When rows were last stored, Unix time.", float64(st.LastSuccess.UnixMilli())/1e3)
+	}
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"corral/correlate"
+	"corral/health"
+	"corral/ingest/jetstream"
+	"corral/pipeline"
+	"corral/reload"
+)
+
+// worker is a running `corral run`: the stream and what surrounds it.
+type worker struct {
+	flags   *runFlags
+	log     *slog.Logger
+	nc      *nats.Conn
+	streams *jetstream.Source
+	core    *jetstream.Core
+	stream  *pipeline.Stream
+	loader  *reload.Loader
+	sink    *delivery
+	dead    *letters
+
+	mu      sync.Mutex // guards what follows: reloads come one at a time
+	gen     uint64
+	stale   []string
+	running bool
+}
+
+// run serves until ctx is done and what was read is safe.
+func (w *worker) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.gen = 1
+	var side sync.WaitGroup
+	defer side.Wait()
+	defer cancel(nil)
+	if w.flags.listen != "" {
+		srv, l, err := w.server()
+		if err != nil {
+			return err
+		}
+		w.log.Info("listening", "address", l.Addr().String())
+		side.Go(func() {
+			if err := srv.Serve(ctx, l); err != nil {
+				w.log.Error("health server", "error", err)
+			}
+		})
+	}
+	side.Go(func() { w.watch(ctx) })
+	w.stream.Ready = func() {
+		w.mu.Lock()
+		w.running = true
+		w.mu.Unlock()
+		w.log.Info("running", "streams", w.flags.streams, "subjects", w.flags.subjects)
+	}
+	err := w.stream.Run(ctx)
+	if w.streams != nil {
+		short, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		err = errors.Join(err, w.streams.Close(short))
+		stop()
+	}
+	if err != nil {
+		return infra(err)
+	}
+	w.log.Info("stopped: everything read is delivered and acknowledged")
+	return nil
+}
+
+func (w *worker) close() {
+	if err := errors.Join(w.sink.Close(), w.dead.close()); err != nil {
+		w.log.Error("close", "error", err)
+	}
+}
+
+// watch reloads rules when their files change and on SIGHUP.
+func (w *worker) watch(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	var poll <-chan time.Time
+	if w.flags.reloadEvery > 0 {
+		t := time.NewTicker(w.flags.reloadEvery)
+		defer t.Stop()
+		poll = t.C
+	}
+	for {
+		why := ""
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			why = "SIGHUP"
+		case <-poll:
+			if !w.loader.Changed() {
+				continue
+			}
+			why = "files changed"
+		}
+		if _, err := w.reload(ctx, why); err != nil {
+			w.log.Error("reload", "by", why, "error", err)
+		}
+	}
+}
+
+// reloadReport is what a reload did: the log line, and the answer of POST
+// /-/reload.
+type reloadReport struct {
+	By          string             `json:"by"`
+	Generation  uint64             `json:"generation"`
+	Result      correlate.Reloaded `json:"result"`
+	Stale       []string           `json:"stale,omitempty"`
+	Diagnostics []string           `json:"diagnostics,omitempty"`
+}
+
+func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	res, err := w.loader.Load()
+	rep := &reloadReport{By: by, Generation: w.gen, Stale: res.Stale}
+	for _, d := range res.Diagnostics {
+		if d.IsError() {
+			rep.Diagnostics = append(rep.Diagnostics, d.String())
+		}
+	}
+	if err != nil {
+		return rep, err
+	}
+	w.gen++
+	rep.Generation = w.gen
+	if rep.Result, err = w.stream.Reload(ctx, res.Set, w.gen); err != nil {
+		return rep, err
+	}
+	w.stale = res.Stale
+	w.log.Info("rules reloaded", "by", by, "generation", w.gen, "result", summarize(rep.Result), "stale", res.Stale)
+	if len(res.Stale) > 0 {
+		return rep, fmt.Errorf("files with mistakes keep their last good rules: %s\n%s", strings.Join(res.Stale, ", "), strings.Join(rep.Diagnostics, "\n"))
+	}
+	return rep, nil
+}
+
+// summarize says in a line what became of the rules.
+func summarize(r correlate.Reloaded) string {
+	var parts []string
+	for _, x := range []struct {
+		n    int
+		what string
+	}{
+		{len(r.Unchanged), "unchanged"},
+		{len(r.Text), "text"},
+		{len(r.Logic), "logic"},
+		{len(r.Reset), "reset"},
+		{len(r.Added), "added"},
+		{len(r.Removed), "removed"},
+		{len(r.Renamed), "renamed"},
+	} {
+		if x.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", x.n, x.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// noteStale tells of files that were broken at the start.
+func (w *worker) noteStale(res reload.Result) {
+	w.stale = res.Stale
+	for _, d := range res.Diagnostics {
+		if d.IsError() {
+			w.log.Error("rule file has mistakes, its last good content runs", "at", d.String())
+		}
+	}
+}
+
+// server is the health endpoint, its address taken.
+func (w *worker) server() (*health.Server, net.Listener, error) {
+	s := &health.Server{
+		Addr: w.flags.listen, Token: os.Getenv("CORRAL_LISTEN_TOKEN"), Registry: w.registry(), Ready: w.ready,
+		Reload: func(ctx context.Context) (any, error) { return w.reload(ctx, "POST /-/reload") },
+	}
+	if w.flags.tokenFile != "" {
+		token, err := os.ReadFile(w.flags.tokenFile)
+		if err != nil {
+			return nil, nil, exit{exitUsage, fmt.Errorf("--listen-token-file: %w", err)}
+		}
+		s.Token = strings.TrimSpace(string(token))
+	}
+	if w.flags.listenCert != "" {
+		cert, err := tls.LoadX509KeyPair(w.flags.listenCert, w.flags.listenKey)
+		if err != nil {
+			return nil, nil, exit{exitUsage, fmt.Errorf("--listen-tlscert: %w", err)}
+		}
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	l, err := s.Listen()
+	if err != nil {
+		return nil, nil, infra(err)
+	}
+	return s, l, nil
+}
+
+// ready says why the worker is not, if it is not.
+func (w *worker) ready() error {
+	w.mu.Lock()
+	running := w.running
+	w.mu.Unlock()
+	switch {
+	case !running:
+		return errors.New("starting")
+	case !w.nc.IsConnected():
+		return fmt.Errorf("NATS: %s", w.nc.Status())
+	case w.sink.clickhouse != nil:
+		if err := w.sink.clickhouse.Ready(); err != nil {
+			return fmt.Errorf("ClickHouse: %w", err)
+		}
+	}
+	return nil
+}
