@@ -150,3 +150,61 @@ func (p polarity) function(n *ast.BuiltinNode) signs {
 func countLike(fn AggFn) bool {
 	return fn == Count || fn == Distinct || fn == Rate || fn == Sum
 }
+
+// fixed says what a condition comes out as whatever is counted: counts are never
+// below 0. Unknown where that depends on the events.
+func (p polarity) fixed(n ast.Node) tri {
+	switch n := n.(type) {
+	case *ast.BoolNode:
+		return triOf(n.Value)
+	case *ast.UnaryNode:
+		if n.Operator == "!" || n.Operator == "not" {
+			return p.fixed(n.Node).not()
+		}
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "&&", "and":
+			return and(p.fixed(n.Left), p.fixed(n.Right))
+		case "||", "or":
+			return or(p.fixed(n.Left), p.fixed(n.Right))
+		}
+		return p.fixedComparison(n)
+	}
+	return tUnknown
+}
+
+// fixedComparison knows count() >= 0, 0 > count() and the like.
+func (p polarity) fixedComparison(n *ast.BinaryNode) tri {
+	op, side, other := n.Operator, n.Left, n.Right
+	if _, isConst := constValue(side); isConst {
+		side, other = other, side
+		if mirrored[op] != "" {
+			op = mirrored[op]
+		}
+	}
+	v, _ := constValue(other)
+	c, ok := number(fromVM(v))
+	id, isName := side.(*ast.IdentifierNode)
+	if !ok || !isName || !p.neverNegative(id.Value) {
+		return tUnknown
+	}
+	switch {
+	case op == ">=" && c <= 0, op == ">" && c < 0, op == "!=" && c < 0:
+		return tTrue
+	case op == "<" && c <= 0, op == "<=" && c < 0, op == "==" && c < 0:
+		return tFalse
+	}
+	return tUnknown
+}
+
+func (p polarity) neverNegative(name string) bool {
+	id := p.names[name]
+	if id == nil || id.agg < 0 {
+		return false
+	}
+	switch p.aggs[id.agg].Fn {
+	case Count, Distinct, Rate:
+		return true
+	}
+	return false
+}

@@ -68,10 +68,27 @@ func (b *builder) threshold(m *mapping) {
 	b.aggs = newAggregates(b.rule, b.eventScope("the argument of an aggregate"), t.Window == Sliding || t.Window == Tumbling)
 	if e, ok := b.need(m, "condition", "help: condition: count() >= 20"); ok {
 		t.Condition = b.condition(e, b.stateScope("`condition`", false))
+		b.checkFixed(e, t.Condition)
 		b.classify(e, t)
 	}
 	if e, ok := m.get("clear"); ok {
 		t.Clear = b.condition(e, b.stateScope("`clear`", false))
+		if t.Clear != nil && (polarity{t.Clear.names, b.rule.Aggs}).fixed(t.Clear.root) == tFalse {
+			b.fail(e.value, codeNever, "`clear` is never true: the incident would not resolve", "", "")
+		}
+	}
+}
+
+// checkFixed reports a condition that the events do not decide.
+func (b *builder) checkFixed(e entry, x *Expr) {
+	if x == nil {
+		return
+	}
+	switch (polarity{x.names, b.rule.Aggs}).fixed(x.root) {
+	case tTrue:
+		b.fail(e.value, codeNever, "this condition always holds: the incident would never resolve", "", "")
+	case tFalse:
+		b.fail(e.value, codeNever, "this condition never holds", "", "")
 	}
 }
 
@@ -88,7 +105,7 @@ func (t *Threshold) keepFiring() time.Duration {
 
 // classify decides when the condition is: at each event, or when the window ends.
 func (b *builder) classify(e entry, t *Threshold) {
-	if t.Condition == nil {
+	if t.Condition == nil || (polarity{t.Condition.names, b.rule.Aggs}).fixed(t.Condition.root) != tUnknown {
 		return
 	}
 	t.AtClose = absenceHelps(t.Condition, b.rule.Aggs)
@@ -485,6 +502,7 @@ func (b *builder) temporalCondition(m *mapping, t *Temporal) {
 		return
 	}
 	t.Condition = b.condition(e, b.stateScope("`condition`", false))
+	b.checkFixed(e, t.Condition)
 	if t.Condition != nil {
 		t.AtClose = absenceHelps(t.Condition, b.rule.Aggs)
 	}

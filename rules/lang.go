@@ -172,7 +172,7 @@ func (a *analysis) syntaxMessage(fe *file.Error) (msg, note, help string) {
 	word := at(fe.From, fe.To)
 	switch {
 	case strings.Contains(fe.Message, "token EOF"), strings.Contains(fe.Message, "end of expression"):
-		return "the expression ends too early", "", ""
+		return "the expression ends too early", "", a.commentHelp()
 	case word == "=":
 		return "`=` is no operator", "did you mean `==`?", ""
 	case word == "&", word == "|":
@@ -185,6 +185,20 @@ func (a *analysis) syntaxMessage(fe *file.Error) (msg, note, help string) {
 		return fmt.Sprintf("unexpected %q", word), "", ""
 	}
 	return strings.TrimPrefix(fe.Message, "compilation failed: "), "", ""
+}
+
+// commentHelp explains an expression that YAML cut off at a #.
+func (a *analysis) commentHelp() string {
+	n := a.text.node
+	if n == nil || !plainScalar(n) {
+		return ""
+	}
+	end := a.text.src.scalar(n).span(0, len([]rune(n.Value))).to
+	rest := a.text.src.line(end.line)[min(end.col-1, len(a.text.src.line(end.line))):]
+	if strings.HasPrefix(strings.TrimLeft(string(rest), " \t"), "#") {
+		return "help: to YAML a # after a space begins a comment: quote the expression"
+	}
+	return ""
 }
 
 // any is a placeholder for what was reported already: any type goes.

@@ -1,5 +1,191 @@
 package rules
 
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+)
+
 // warn reports what is allowed but hardly meant.
 func (r *Rule) warn(rep *report) {
+	r.warnKeys(rep)
+	r.warnFor(rep)
+	r.warnShadowed(rep)
+	if r.match != nil {
+		if b, ok := folded(r.match.low).(*ast.BoolNode); ok && !b.Value {
+			rep.warning(finding{src: r.doc.file.src, at: r.matchSpan(), code: codeAlways, text: "`match` is false for every event"})
+		}
+	}
+}
+
+// folded is a lowered condition with constants taken together.
+func folded(n ast.Node) ast.Node {
+	op := logicOf(n)
+	if op != "&&" && op != "||" {
+		return n
+	}
+	for _, k := range operands(n) {
+		if b, ok := folded(k).(*ast.BoolNode); ok && b.Value == (op == "||") {
+			return b
+		}
+	}
+	return n
+}
+
+// unstable are the last words of keys that change while the thing they stand for
+// stays: at every rollout, or with every event.
+var unstable = map[string]struct{ when, instead string }{
+	"pod": {"at every rollout", "workload"}, "pod_name": {"at every rollout", "workload"}, "pod_uid": {"at every rollout", "workload"},
+	"pod_ip": {"at every rollout", "workload"}, "container_id": {"at every rollout", "container"}, "replicaset": {"at every rollout", "workload"},
+	"instance": {"at every rollout", "service"}, "instance_id": {"at every rollout", "service"}, "pid": {"at every restart", "service"},
+	"trace_id": {"with every request", "service"}, "span_id": {"with every request", "service"}, "request_id": {"with every request", "service"},
+	"message": {"with every event", "logger"}, "timestamp": {"with every event", "service"}, "cid": {"with every connection", "nats.user"},
+	"seq": {"with every message", "nats.stream"},
+}
+
+func (r *Rule) warnKeys(rep *report) {
+	for i, g := range r.groupBy {
+		for _, x := range append([]*Expr{g.all}, g.order...) {
+			if x != nil {
+				r.warnKey(rep, i, x)
+			}
+		}
+	}
+}
+
+var pathWord = regexp.MustCompile(`[A-Za-z0-9_]+`)
+
+func (r *Rule) warnKey(rep *report, i int, x *Expr) {
+	words := pathWord.FindAllString(strings.ToLower(x.text), -1)
+	if len(words) == 0 || strings.ContainsAny(x.text, "(+?") {
+		return
+	}
+	last := words[len(words)-1]
+	bad, ok := unstable[last]
+	if !ok {
+		return
+	}
+	rep.warning(x.finding(codeUnstable, fmt.Sprintf("group_by %q changes %s; each one resolves and re-opens the incident", r.KeyNames[i], bad.when),
+		fmt.Sprintf("help: group by the %s; keep %s as evidence", bad.instead, last)))
+}
+
+// finding is about the whole of an expression.
+func (x *Expr) finding(code, text, help string) finding {
+	t := x.in.text
+	return finding{src: t.src, at: t.span(0, len([]rune(strings.TrimRight(t.text, "\n")))), code: code, text: text, help: help}
+}
+
+func (r *Rule) warnFor(rep *report) {
+	if r.Threshold == nil || r.Threshold.Window != Sliding || r.For <= r.Threshold.Size {
+		return
+	}
+	e, ok := r.doc.get("for")
+	if !ok {
+		return
+	}
+	rep.warning(finding{
+		src: r.doc.file.src, at: r.doc.file.src.span(e.value), key: e.key, code: codeWindowFor,
+		text: fmt.Sprintf("`for` (%s) is longer than the window (%s)", FormatDuration(r.For), FormatDuration(r.Threshold.Size)),
+		help: "help: the condition must go on holding with ever new events; a wider window asks for that more plainly",
+	})
+}
+
+// warnShadowed finds event types that select the same events, and an absent step
+// that its neighbour's events would break. The same step twice in a row is a
+// sequence like any other.
+func (r *Rule) warnShadowed(rep *report) {
+	if r.Sequence != nil {
+		r.warnAbsentStep(rep)
+		return
+	}
+	first := map[string]string{}
+	for i, p := range r.Parts {
+		if !r.isStep(i) {
+			continue
+		}
+		text := p.Expr.canon
+		had, ok := first[text]
+		if !ok {
+			first[text] = p.Name
+			continue
+		}
+		rep.warning(p.Expr.finding(codeShadowed, fmt.Sprintf("%q selects the same events as %q", p.Name, had), ""))
+	}
+}
+
+// warnAbsentStep finds a step that must not come and selects what the next waits
+// for: the two cannot both be had.
+func (r *Rule) warnAbsentStep(rep *report) {
+	steps := r.Sequence.Steps
+	for i := 0; i+1 < len(steps); i++ {
+		a, b := steps[i], steps[i+1]
+		if a.Absent && !b.Absent && a.Where == nil && r.Parts[a.Part].Expr.canon == r.Parts[b.Part].Expr.canon {
+			rep.warning(r.Parts[b.Part].Expr.finding(codeShadowed, fmt.Sprintf("step %q selects the events that step %q forbids", b.Name, a.Name), ""))
+		}
+	}
+}
+
+// Lint returns warnings of style, which a rule set may do without: owners,
+// runbooks, tests, keys that `match` does not ask for. tested says of a file of
+// rules whether there are tests beside it; nil: no file has.
+func (s *Set) Lint(tested func(file string) bool) []Diagnostic {
+	rep := &report{}
+	files := []File{}
+	for _, r := range s.Rules {
+		if !slices.ContainsFunc(files, func(f File) bool { return f.Name == r.File }) {
+			files = append(files, File{Name: r.File})
+			r.doc.file.lintVersion(rep)
+		}
+		r.lint(rep, tested)
+	}
+	return sortDiagnostics(rep.diags, files)
+}
+
+func (f *ruleFile) lintVersion(rep *report) {
+	if f.versioned {
+		return
+	}
+	at := span{pos{f.top.Line, f.top.Column}, pos{f.top.Line, f.top.Column + 1}}
+	rep.warning(finding{src: f.src, at: at, code: codeNoVersion, text: "the file does not say which version of the language it is in", help: "help: version: 1"})
+}
+
+func (r *Rule) lint(rep *report, tested func(string) bool) {
+	at := r.doc.file.src.span(r.doc.idAt)
+	say := func(code, text, help string) {
+		rep.warning(finding{src: r.doc.file.src, at: at, code: code, text: fmt.Sprintf("rule %q %s", r.ID, text), help: help})
+	}
+	if r.Owner == "" {
+		say(codeOwner, "has no owner", "help: owner: TEAM, in the rule or in `defaults`")
+	}
+	if r.Runbook == "" && !r.Signal {
+		say(codeRunbook, "has no runbook", "help: runbook: https://…")
+	}
+	if r.Tests == nil && (tested == nil || !tested(r.File)) {
+		say(codeNoTests, "has no tests", "help: a file of the same name ending in _test.yaml, or `tests:` in the rule")
+	}
+	r.lintKeys(rep)
+}
+
+var attrPath = regexp.MustCompile(`^attrs\.`)
+
+// lintKeys finds attributes in the group key that nothing in the rule asks for.
+func (r *Rule) lintKeys(rep *report) {
+	if r.match == nil {
+		return
+	}
+	for i, g := range r.groupBy {
+		if g.all == nil || len(g.all.names) != 1 {
+			continue
+		}
+		for name := range g.all.names {
+			if !attrPath.MatchString(name) || r.match.names[name] != nil {
+				continue
+			}
+			rep.warning(g.all.finding(codeKeyUnread, fmt.Sprintf("`match` does not ask for %s: events without it are dropped", r.KeyNames[i]),
+				fmt.Sprintf("help: match: … && has(%s)", g.all.text)))
+		}
+	}
 }

@@ -15,6 +15,9 @@ type ruleFile struct {
 	defaults *mapping // nil: none
 	lists    map[string][]any
 	rules    []*ruleDoc
+
+	top       *yaml.Node
+	versioned bool
 }
 
 // ruleDoc is one rule as it stands in a file.
@@ -80,9 +83,8 @@ func defaultsElsewhere(key string) string {
 
 func (f *ruleFile) readVersion(top *mapping) {
 	e, ok := top.get("version")
+	f.top, f.versioned = top.node, ok
 	if !ok {
-		at := span{pos{top.node.Line, top.node.Column}, pos{top.node.Line, top.node.Column + 1}}
-		f.warning(finding{src: f.src, at: at, code: codeNoVersion, text: "the file does not say which version of the language it is in", help: "help: version: 1"})
 		return
 	}
 	if e.value.Value != "1" || e.value.Kind != yaml.ScalarNode {
