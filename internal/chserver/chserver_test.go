@@ -2,18 +2,11 @@ package chserver_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +84,13 @@ func TestPause(t *testing.T) {
 // TestTLSAndUsers: TLS ports, users with passwords and grants, two servers in
 // one Distributed table, and a client that goes away in the middle.
 func TestTLSAndUsers(t *testing.T) {
-	cert, key, pool := selfSigned(t)
+	cert, key := chtest.Certificate(t)
+	pem, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
 	users := []chserver.User{{Name: "admin", Password: "pw1"}, {Name: "ro", Password: "pw2", Grants: []string{"GRANT SELECT ON *.*"}}}
 	first := chtest.Start(t, chserver.Options{Users: users, TLSCert: cert, TLSKey: key})
 	replica := fmt.Sprintf("<shard><replica><host>127.0.0.1</host><port>%d</port><user>admin</user><password>pw1</password></replica></shard>", first.TCPPort)
@@ -173,36 +172,4 @@ func TestNoLibrary(t *testing.T) {
 	if _, err := chserver.Start(t.Context(), chserver.Options{Dir: t.TempDir()}); err == nil {
 		t.Error("started without a library")
 	}
-}
-
-func selfSigned(t *testing.T) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kd, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "crt.pem"), filepath.Join(dir, "key.pem")
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if err := os.WriteFile(cert, certPEM, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: kd}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AppendCertsFromPEM(certPEM)
-	return cert, key, pool
 }

@@ -2,6 +2,7 @@
 package sinktest
 
 import (
+	stdcmp "cmp"
 	"context"
 	"encoding/base32"
 	"fmt"
@@ -110,8 +111,11 @@ func (x Target) expect(t *testing.T, want []*correlate.Transition) {
 // the same. Nil and empty are the same.
 func Diff(want, got []*correlate.Transition) string {
 	want, got = slices.Clone(want), slices.Clone(got)
-	slices.SortStableFunc(want, correlate.Compare)
-	slices.SortStableFunc(got, correlate.Compare)
+	byRunToo := func(a, b *correlate.Transition) int {
+		return stdcmp.Or(correlate.Compare(a, b), stdcmp.Compare(a.RunID, b.RunID))
+	}
+	slices.SortStableFunc(want, byRunToo)
+	slices.SortStableFunc(got, byRunToo)
 	return cmp.Diff(want, got, cmpopts.EquateEmpty())
 }
 

@@ -4,9 +4,17 @@ package chtest
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,10 +97,13 @@ func Main(m *testing.M) {
 
 var databases atomic.Int64
 
+// Name returns a new name for a database.
+func Name() string { return fmt.Sprintf("test_%d", databases.Add(1)) }
+
 // Database creates a database of a new name, and returns the name.
 func Database(t testing.TB, s *chserver.Server) string {
 	t.Helper()
-	name := fmt.Sprintf("test_%d", databases.Add(1))
+	name := Name()
 	Exec(t, Conn(t, s, "default"), "CREATE DATABASE "+name)
 	return name
 }
@@ -134,4 +145,34 @@ func One[T any](t testing.TB, c clickhouse.Conn, query string, args ...any) T {
 // DSN is the native address of a database for user default.
 func DSN(s *chserver.Server, database string) string {
 	return "clickhouse://" + s.NativeAddr() + "/" + database
+}
+
+// Certificate writes a certificate for localhost that signs itself, and its key.
+func Certificate(t testing.TB) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("crt.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private)
 }
