@@ -25,7 +25,8 @@ type Expr struct {
 	bool  boolFn
 	value valueFn
 
-	oracle func() (*program, error)
+	oracle    func() (*program, error)
+	explainer func() *explained
 }
 
 // Bool evaluates a condition. A failing evaluation (nil, wrong type) is false;
@@ -126,6 +127,7 @@ func (a *analysis) compile(root ast.Node, text string, typ reflect.Type) *Expr {
 		a.failNode(root, codeSyntax, c.err.Error(), "", "")
 		return nil
 	}
+	x.explainer = sync.OnceValue(func() *explained { return newExplainer(x) })
 	x.oracle = sync.OnceValues(func() (*program, error) { return compileVM(low, a.idents) })
 	return x
 }

@@ -6,13 +6,52 @@ import (
 	"github.com/expr-lang/expr/parser/lexer"
 )
 
-// nodeSpan is the stretch of the text a node was read from, in runes. expr keeps
-// one token per node (of a comparison the operator), so it is put together from
-// those of the parts.
+// nodeSpan is the stretch of the text a node was read from, in runes, with the
+// parentheses that belong to its parts.
 func (a *analysis) nodeSpan(n ast.Node) (from, to int) {
+	from, to = a.extent(n)
+	return a.balanced(from, to)
+}
+
+// balanced widens a stretch until every bracket in it has its other half.
+func (a *analysis) balanced(from, to int) (int, int) {
+	open, missing := 0, 0
+	for _, t := range a.tokens {
+		if t.From < from || t.To > to || !t.Is(lexer.Bracket) {
+			continue
+		}
+		switch t.Value {
+		case "(", "[", "{":
+			open++
+		default:
+			if open == 0 {
+				missing++
+				continue
+			}
+			open--
+		}
+	}
+	for i := len(a.tokens) - 1; i >= 0 && missing > 0; i-- {
+		if t := a.tokens[i]; t.To <= from && t.Is(lexer.Bracket) {
+			from = t.From
+			missing--
+		}
+	}
+	for _, t := range a.tokens {
+		if open > 0 && t.From >= to && t.Is(lexer.Bracket) {
+			to = t.To
+			open--
+		}
+	}
+	return from, to
+}
+
+// extent is nodeSpan without parentheses. expr keeps one token per node (of a
+// comparison the operator), so it is put together from those of the parts.
+func (a *analysis) extent(n ast.Node) (from, to int) {
 	from, to = n.Location().From, n.Location().To
 	for _, c := range children(n) {
-		f, t := a.nodeSpan(c)
+		f, t := a.extent(c)
 		from, to = min(from, f), max(to, t)
 	}
 	switch x := n.(type) {
@@ -24,8 +63,8 @@ func (a *analysis) nodeSpan(n ast.Node) (from, to int) {
 		}
 	case *ast.ConditionalNode:
 		// Its own token is whatever follows.
-		from, _ = a.nodeSpan(x.Cond)
-		_, to = a.nodeSpan(x.Exp2)
+		from, _ = a.extent(x.Cond)
+		_, to = a.extent(x.Exp2)
 	case *ast.ArrayNode, *ast.MapNode, *ast.SliceNode:
 		to = max(to, a.closingBracket(to))
 	}
