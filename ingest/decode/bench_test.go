@@ -29,13 +29,10 @@ func slogLines(n int) []byte {
 }
 
 func benchmarkLines(b *testing.B, data []byte, attrs ...string) {
-	d := New(Options{AttrPaths: attrs})
+	d := New(Options{AttrPaths: attrs, Reference: noon})
 	lines := bytes.Count(data, []byte{'\n'})
 	n := 0
 	emit := func(ev *event.Event) {
-		if ev.Time == 0 {
-			b.Fatal("no time")
-		}
 		n++
 	}
 	b.SetBytes(int64(len(data) / lines))
@@ -43,6 +40,9 @@ func benchmarkLines(b *testing.B, data []byte, attrs ...string) {
 	b.ResetTimer()
 	for i := 0; i < b.N; i += lines {
 		d.Decode(ingest.Record{Data: data, Lines: true, Seq: 1}, emit, nil)
+	}
+	if n == 0 || d.Counts().BadTime > n/2 {
+		b.Fatalf("%d events, %+v", n, d.Counts())
 	}
 }
 
@@ -63,4 +63,40 @@ func BenchmarkScan(b *testing.B) {
 			rest = rest[end+1:]
 		}
 	}
+}
+
+// repeated makes n lines of a file of testdata.
+func repeated(b *testing.B, path string, n int) []byte {
+	data, err := readFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var out []byte
+	for lines := 0; lines < n; lines += bytes.Count(data, []byte{'\n'}) {
+		out = append(out, data...)
+	}
+	return out
+}
+
+func BenchmarkNATSServerLog(b *testing.B) {
+	benchmarkLines(b, repeated(b, "testdata/lines/server-log-single.txt.gz", 1000))
+}
+func BenchmarkLogfmt(b *testing.B) {
+	benchmarkLines(b, repeated(b, "testdata/lines/go-slog-text.log", 1000))
+}
+func BenchmarkAccessLog(b *testing.B) {
+	benchmarkLines(b, repeated(b, "testdata/lines/access.log", 1000))
+}
+func BenchmarkKlog(b *testing.B) { benchmarkLines(b, repeated(b, "testdata/lines/go-klog.log", 1000)) }
+func BenchmarkNATSEvents(b *testing.B) {
+	benchmarkLines(b, repeated(b, "testdata/lines/nats-advisories.jsonl.zst", 1000))
+}
+
+// BenchmarkDocker wraps the lines of BenchmarkSlog as a container runtime does.
+func BenchmarkDocker(b *testing.B) {
+	var out bytes.Buffer
+	for line := range bytes.Lines(slogLines(1000)) {
+		fmt.Fprintf(&out, `{"log":%q,"stream":"stdout","time":"2026-03-04T12:34:56.%09dZ"}`+"\n", line, 7)
+	}
+	benchmarkLines(b, out.Bytes())
 }

@@ -13,6 +13,7 @@ type key struct {
 	open   bool   // objects under it hold something wanted
 	wanted bool   // its value is, or that it is there again: target, slot, mark or open
 	record uint32 // the record it was last met in, if open or wanted
+	noted  bool   // it has a slot or a mark
 	kids   keyMap // under it, if open
 	first  *key   // the key its last object began with
 	next   *key   // the key that followed it last
@@ -131,7 +132,16 @@ func (j *jscan) object(i int, parent *key, depth int) int {
 		if i < len(b) && b[i] <= ' ' {
 			i = skipSpace(b, i)
 		}
-		if i = j.member(i, k, depth); i < 0 {
+		if i < len(b) && b[i] == '"' {
+			end, esc := endString(b, i+1)
+			if end < 0 {
+				return -1
+			}
+			if k.wanted {
+				j.take(k, val{s: view(b[i+1 : end]), off: int32(i), kind: kString, esc: esc})
+			}
+			i = end + 1
+		} else if i = j.member(i, k, depth); i < 0 {
 			return -1
 		}
 		if i < len(b) && b[i] <= ' ' {
@@ -154,19 +164,9 @@ func (j *jscan) object(i int, parent *key, depth int) int {
 	return i + 1
 }
 
-// member reads the value of key k at b[i].
+// member reads the value of key k at b[i], which is no string.
 func (j *jscan) member(i int, k *key, depth int) int {
 	b := j.b
-	if i < len(b) && b[i] == '"' {
-		end, esc := endString(b, i+1)
-		if end < 0 {
-			return -1
-		}
-		if k.wanted {
-			j.take(k, val{s: view(b[i+1 : end]), off: int32(i), kind: kString, esc: esc})
-		}
-		return end + 1
-	}
 	if i < len(b) && b[i] == '{' && k.open && depth < maxDepth {
 		return j.nested(i, k, depth)
 	}
@@ -193,8 +193,15 @@ func (j *jscan) take(k *key, v val) {
 	}
 	k.record = j.record
 	if k.target.field != noField {
-		j.m.put(k.target, v)
+		j.m.put(&k.target, v)
 	}
+	if k.noted {
+		j.note(k, v)
+	}
+}
+
+// note keeps a value that is a slot's or tells what the record is.
+func (j *jscan) note(k *key, v val) {
 	if k.slot >= 0 {
 		j.fill(k, v)
 	}
@@ -257,7 +264,8 @@ func (j *jscan) learn(parent *key, raw string, esc bool) *key {
 	k.depth = parent.depth + 1
 	k.target.rank = k.target.rank.at(k.path, k.depth)
 	k.open = j.tab.holds(k.path)
-	k.wanted = k.slot >= 0 || k.mark != noMark || k.target.field != noField || k.open
+	k.noted = k.slot >= 0 || k.mark != noMark
+	k.wanted = k.noted || k.target.field != noField || k.open
 	if k.open {
 		k.kids = keyMap{}
 	}

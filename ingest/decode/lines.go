@@ -224,7 +224,20 @@ func (d *Decoder) textLine(line string, env *envelope) {
 		d.criLine(c, env)
 		return
 	}
+	d.flushUnless(func(g *group) bool { return g.stream == "" })
 	d.logical("", line, env)
+}
+
+// flushUnless ends the events of other kinds of streams: lines that a container
+// runtime wrapped and lines as they are do not go on in each other.
+func (d *Decoder) flushUnless(keep func(*group) bool) {
+	for i := 0; i < len(d.groups.list); {
+		if g := d.groups.list[i]; !keep(g) {
+			d.flush(g)
+			continue
+		}
+		i++
+	}
 }
 
 // logical takes a whole line of a stream: it goes on the stream's event or begins
@@ -337,6 +350,7 @@ func (d *Decoder) criLine(p criPart, env *envelope) {
 
 // streamLine takes a line, or a part of one, that a runtime wrapped.
 func (d *Decoder) streamLine(text string, kind pieceKind, env *envelope) {
+	d.flushUnless(func(g *group) bool { return g.stream != "" })
 	g := d.groups.find(env.stream)
 	if g != nil && (g.piece == partLine || g.piece == maybePart && kind == wholeLine) {
 		g.add("", text)

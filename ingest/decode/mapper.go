@@ -42,7 +42,7 @@ func (m *mapper) has(f field) bool { return m.have&(1<<f) != 0 }
 
 // put offers a value. Of several keys of a field the best ranked counts, of equal
 // keys the last.
-func (m *mapper) put(t target, v val) {
+func (m *mapper) put(t *target, v val) {
 	bit := uint64(1) << t.field
 	if m.have&bit != 0 && m.rank[t.field] < t.rank {
 		return
@@ -73,13 +73,13 @@ const textFields uint64 = 1<<fMessage | 1<<fError | 1<<fStack | 1<<fService | 1<
 func (m *mapper) putPath(path string, v val) {
 	if t := m.tab.lookup(path); t.field != noField {
 		t.rank = t.rank.at(path, 0)
-		m.put(t, v)
+		m.put(&t, v)
 	}
 }
 
 // usable reports whether v can fill the field, and remembers what it was
 // converted to where that is dear.
-func (m *mapper) usable(t target, v val) bool {
+func (m *mapper) usable(t *target, v val) bool {
 	if v.kind == kNull {
 		return false
 	}

@@ -8,6 +8,10 @@ import (
 	"corral/event"
 )
 
+// PollType begins the type of a record that our own poller of NATS servers made:
+// what follows it is the event's type.
+const PollType = "io.corral.poll.v1."
+
 // natsClass is the kind of NATS event that a subject announces, for messages
 // whose body does not say it.
 type natsClass struct {
@@ -61,7 +65,7 @@ func (d *Decoder) natsEvent(raw, s string, env *envelope) bool {
 	c := d.class(env)
 	var typ string
 	switch {
-	case d.js.has(markType) && strings.HasPrefix(d.js.marks[markType].s, "io.nats."):
+	case d.js.has(markType) && (strings.HasPrefix(d.js.marks[markType].s, "io.nats.") || strings.HasPrefix(d.js.marks[markType].s, PollType)):
 		typ = d.js.marks[markType].s
 	case d.js.has(markServer) && d.js.has(markStatsz) && d.js.marks[markStatsz].kind == kObject:
 		typ = "statsz"
@@ -240,6 +244,7 @@ var natsDetails = map[string]func(*natsFields){
 	"account_connections": (*natsFields).connections,
 	"snapshot_complete":   (*natsFields).failure,
 	"restore_complete":    (*natsFields).failure,
+	"poll_health":         (*natsFields).failure,
 	"statsz":              (*natsFields).statsz,
 }
 
@@ -349,6 +354,8 @@ func natsLevel(ev *event.Event, o map[string]any) string {
 		return disconnectLevel(ev.NATS.Reason)
 	case ev.Type == "consumer_group_unpinned" && ev.NATS.Reason == "timeout":
 		return "warn"
+	case strings.HasPrefix(ev.Type, "poll_"):
+		return pollLevel(ev, o)
 	case ev.Type == "service_latency":
 		return statusLevel(o)
 	case ev.Type == "api_audit" && ev.NATS.ErrCode != 0, ev.Error != "":
@@ -457,6 +464,9 @@ func systemMessage(ev *event.Event, o map[string]any, asset string) string {
 	case "service_latency":
 		status, _ := o["status"].(int)
 		return because(fmt.Sprintf("service %s answered %d", text("service"), status), ev.Error)
+	}
+	if strings.HasPrefix(ev.Type, "poll_") {
+		return pollMessage(ev, o, asset)
 	}
 	return because("NATS event "+ev.Type, f.Reason)
 }

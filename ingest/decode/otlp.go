@@ -161,7 +161,7 @@ func (d *Decoder) otlpPut(path string, raw any) {
 	if t := d.tab.lookup(path); t.field != noField {
 		t.rank = t.rank.at(path, 0)
 		v := treeVal(raw, d.m.nextOff())
-		d.m.put(t, v)
+		d.m.put(&t, v)
 		if d.m.has(t.field) && d.m.vals[t.field].off == v.off {
 			d.from(t.field, path)
 		}

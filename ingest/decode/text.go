@@ -403,6 +403,34 @@ func textFacts(ev *event.Event, m *mapper) {
 			ev.NATS.ErrCode = natsErrCode(ev.Message)
 		}
 	}
+	if ev.NATS.Reason == "" && ev.Kind == "log" && !permissionFacts(&ev.NATS, ev.Error) {
+		permissionFacts(&ev.NATS, ev.Message)
+	}
+}
+
+// permissionFacts finds what a NATS client was not allowed to do:
+// `Permissions Violation for Publish to "orders.new"`. Clients of all languages
+// pass the server's words on, whose quotes a log may have escaped.
+func permissionFacts(n *event.NATS, s string) bool {
+	const mark = "ermissions Violation for "
+	i := strings.Index(s, mark)
+	if i < 0 {
+		return false
+	}
+	n.Reason = "Permissions Violation"
+	if _, subject, ok := strings.Cut(s[i+len(mark):], " to "); ok && n.Subject == "" {
+		subject = strings.TrimLeft(subject, "\\\"'")
+		n.Subject = subject[:wordEnd(subject)]
+	}
+	return true
+}
+
+// wordEnd is where a subject in a text ends.
+func wordEnd(s string) int {
+	if i := strings.IndexAny(s, "\\\"' ,;"); i >= 0 {
+		return i
+	}
+	return len(s)
 }
 
 // redact removes the tokens that NATS servers put into connection events and

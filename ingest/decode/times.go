@@ -18,6 +18,9 @@ type zones struct {
 	loc    *time.Location // of times without zone; nil is UTC
 	ref    int64          // instant years are guessed from; 0: none
 	layout string         // a Go layout to try first; "" none
+
+	minute   [17]byte // "2026-11-22T08:34:" as read last, of a time that ended in Z
+	minuteNS int64    // the instant it stands for
 }
 
 const (
@@ -202,7 +205,14 @@ func (z *zones) parse(s string) (stamp, bool) {
 			return st, true
 		}
 	}
+	if ns, ok := z.sameMinute(s); ok {
+		return stamp{ns, event.TimeExact}, true
+	}
 	if c, n := isoTime(s); n > 0 && n == len(s) {
+		if s[n-1] == 'Z' {
+			copy(z.minute[:], s)
+			z.minuteNS = c.ns(nil) - int64(c.sec)*second - c.nano
+		}
 		return z.stampOf(&c), true
 	}
 	if len(s) > 0 && (s[0]-'0' <= 9 || s[0] == '-') {
@@ -211,6 +221,18 @@ func (z *zones) parse(s string) (stamp, bool) {
 		}
 	}
 	return z.parseRare(strings.TrimSpace(s))
+}
+
+// sameMinute reads a time in the minute of the one read last: most are, and then
+// only the seconds are left to read.
+func (z *zones) sameMinute(s string) (ns int64, ok bool) {
+	last := len(s) - 1
+	if last < 19 || s[last] != 'Z' || s[:17] != string(z.minute[:]) {
+		return 0, false
+	}
+	sec := two(s, 17)
+	nano, end := fraction(s, 19)
+	return z.minuteNS + int64(sec)*second + nano, sec <= 60 && end == last
 }
 
 // parseRare knows the layouts that are not an ISO date.
