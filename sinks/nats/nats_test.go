@@ -269,7 +269,7 @@ func TestStreamMadeByTheOperatorIsUsed(t *testing.T) {
 }
 
 func TestEnsureFailsWhereItCannotHelp(t *testing.T) {
-	if _, err := New(t.Context(), natstest.Start(t).JetStream(), both); !errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+	if _, err := New(t.Context(), natstest.Start(t).JetStream(), both); !noJetStream(err) && !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("without JetStream: %v", err)
 	}
 	srv := natstest.Start(t, natstest.JetStream())
@@ -432,12 +432,9 @@ func TestTokens(t *testing.T) {
 		"": "none", "payments": "payments", "team a.b": "team_a_b", "*": "_", ">": "_", "a\nb\x00": "a_b_", "größe": "gr__e",
 		strings.Repeat("x", 1000): strings.Repeat("x", 128),
 	} {
-		if got := token(in); got != want && in != "größe" {
+		if got := token(in); got != want {
 			t.Errorf("token(%q) = %q, want %q", in, got, want)
 		}
-	}
-	if got := token("größe"); strings.ContainsFunc(got, func(r rune) bool { return r > 127 }) {
-		t.Errorf("token keeps %q", got)
 	}
 }
 

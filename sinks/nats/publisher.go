@@ -227,7 +227,7 @@ func (p *publisher) stored(ctx context.Context, subject string) (bool, error) {
 	case err == nil:
 		p.believe(prefix, time.Time{})
 		return true, nil
-	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+	case errors.Is(err, jetstream.ErrStreamNotFound), noJetStream(err), errors.Is(err, nats.ErrNoResponders):
 		if !known {
 			p.log.Warn("no stream holds these subjects: only who listens now gets them", "subjects", prefix+".>")
 		}

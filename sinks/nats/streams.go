@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -18,6 +19,7 @@ const (
 	duplicateWindow = 30 * time.Minute
 	defaultAge      = 30 * 24 * time.Hour
 	openMirror      = "INCIDENTS_OPEN"
+	patience        = 5 // tries with a server on which nobody answers for JetStream
 )
 
 // streams are those that have to exist.
@@ -78,7 +80,7 @@ func streamName(prefix string) string {
 func (p *publisher) ensure(ctx context.Context) error {
 	for try := 0; ; try++ {
 		err := p.ensureOnce(ctx)
-		if err == nil || cannotHelp(err) {
+		if err == nil || cannotHelp(err) || errors.Is(err, nats.ErrNoResponders) && try == patience {
 			return err
 		}
 		p.log.Warn("create streams, trying again", "error", err)
@@ -120,14 +122,15 @@ func (p *publisher) ensureStream(ctx context.Context, config jetstream.StreamCon
 // example is a subject that a filter ending in > matches.
 func example(filter string) string { return strings.TrimSuffix(filter, ">") + "none.none.none" }
 
+// noJetStream reports whether err says that there is none, here or for us.
+func noJetStream(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+}
+
 // cannotHelp reports whether trying again is of no use.
 func cannotHelp(err error) bool {
-	for _, final := range []error{
-		jetstream.ErrJetStreamNotEnabled, jetstream.ErrJetStreamNotEnabledForAccount, jetstream.ErrStreamNameAlreadyInUse,
-	} {
-		if errors.Is(err, final) {
-			return true
-		}
+	if noJetStream(err) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return true
 	}
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.Code >= 400 && api.Code < 500
