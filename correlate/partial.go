@@ -17,7 +17,7 @@ type partial struct {
 	cur, n            int    // the step it is in, and the events that fill it
 
 	open    uint64 // steps that the next event may fill, cur for another of its own
-	wants   uint64 // parts of events that may change it; may say too many
+	wants   uint64 // parts of events that may change it, maybe more
 	ending  bool   // has all events; waits for the absences behind them
 	done    bool   // became a match at this call
 	matched bool   // it, or a branch of it, was a match before
@@ -77,7 +77,7 @@ func (m *partial) decode(d *decoder, p *program) {
 		d.fail()
 		return
 	}
-	m.wants = p.interest(m)
+	m.wants = p.steps[m.cur].wants
 }
 
 // sound says that m is one that p could have made, as far as not to break it.

@@ -33,6 +33,12 @@ type program struct {
 	readsAll   bool
 
 	dropped uint64 // partial matches given up for limit
+
+	// Of the call being made; the machines of a rule are called one at a time.
+	matches []*partial // became matches
+	fresh   []*partial // branched off
+	waiting []*partial // began to wait for an absence
+	free    []*partial // to be used again
 	view    stepsView
 }
 
@@ -52,6 +58,7 @@ type step struct {
 	later   uint64 // all steps after this one
 	next    uint64 // those that may be filled next once this one has its minimum
 	absents uint64 // the absent ones of later
+	wants   uint64 // parts of all that may follow
 	last    bool   // a match may end with it
 	waits   bool   // … but only after the absences behind it have held for their time
 	ownWait bool   // one of those has its own within
@@ -119,6 +126,10 @@ func (p *program) link() {
 		s.later, s.absents = later, absents
 		s.whereLater, s.longerHurts, s.settled = whereLater, longerHurts, plain
 		s.next, s.last = p.following(i)
+		s.wants = p.parts(s.next | absents)
+		if s.max > 1 {
+			s.wants |= s.part
+		}
 		s.waits = s.last && absents != 0
 		s.ownWait = ownWait
 
@@ -148,6 +159,13 @@ func (p *program) following(i int) (next uint64, end bool) {
 		}
 	}
 	return next, true
+}
+
+func (p *program) parts(steps uint64) (parts uint64) {
+	for ; steps != 0; steps &= steps - 1 {
+		parts |= p.steps[bits.TrailingZeros64(steps)].part
+	}
+	return parts
 }
 
 func (p *program) absentBefore(i int) (set uint64) {
@@ -230,15 +248,7 @@ func (p *program) take(m *partial, k int, ev *event.Event) {
 		m.ending = s.waits
 		m.done = s.last && !s.waits
 	}
-	m.wants = p.interest(m)
-}
-
-// interest is the parts an event must have one of to change m.
-func (p *program) interest(m *partial) (parts uint64) {
-	for b := m.open | p.steps[m.cur].absents; b != 0; b &= b - 1 {
-		parts |= p.steps[bits.TrailingZeros64(b)].part
-	}
-	return parts
+	m.wants = s.wants
 }
 
 // keep adds an event to those m holds. One that is then in neither end, nor the

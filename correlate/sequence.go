@@ -44,10 +44,9 @@ import (
 //   - next: what began with other events.
 //   - none: everything.
 //
-// At most limits.partials are kept. Beyond that the oldest goes of those in the
-// step where most are: a flood of beginnings does not cost the one match that is
-// far. Where they wait for an absence the youngest goes, or none would ever be
-// known.
+// At most limits.partials are kept. Beyond that every other one goes of those in
+// the step where most are: a flood of beginnings costs neither the one match that
+// is far nor the oldest beginning.
 type sequence struct {
 	*program
 	partials []*partial // by begun
@@ -55,12 +54,7 @@ type sequence struct {
 	seen     uint64     // events so far
 	wants    uint64     // union of the partials', maybe more
 	wake     int64      // no partial changes by itself before; if nothing is timed, when to look what is dead
-
-	matches []*partial // found at this call
-	fresh   []*partial // branches made at this call
-	waiting []*partial // began to wait for an absence at this call
-	free    []*partial
-	dead    bool // some partial may be
+	dead     bool       // some partial may be
 }
 
 // newSequence prepares a sequence rule.

@@ -63,25 +63,23 @@ func (q *sequence) sweep() {
 	})
 }
 
-// shed brings the partial matches down to the limit: first those out of time.
+// shed brings the partial matches down to the limit, first by those out of time.
+// Then of the step where most are every other one goes, not the oldest and not
+// the youngest: what a match is told to have begun with stays nearly right, and
+// the work is done once for many.
 func (q *sequence) shed(now int64) {
 	for _, m := range q.partials {
-		if !m.ending && q.death(m) < now {
-			m.open = 0
-			q.dead = true
-		}
+		q.lapse(m, now)
+		q.dead = q.dead || !m.live()
 	}
 	q.sweep()
-	for ; len(q.partials) > q.limit; q.dropped++ {
-		i := q.victim()
-		q.recycle(q.partials[i])
-		q.partials = slices.Delete(q.partials, i, i+1)
+	for len(q.partials) > q.limit {
+		q.decimate(q.crowd())
 	}
 }
 
-// victim chooses whom to drop: in the step where most are, the oldest, or of
-// those that wait for an absence the youngest.
-func (q *sequence) victim() int {
+// crowd is the step that most partial matches are in.
+func (q *sequence) crowd() int {
 	var count [64]int
 	crowd := 0
 	for _, m := range q.partials {
@@ -90,15 +88,36 @@ func (q *sequence) victim() int {
 			crowd = m.cur
 		}
 	}
-	if i := slices.IndexFunc(q.partials, func(m *partial) bool { return m.cur == crowd && !m.ending }); i >= 0 {
-		return i
-	}
-	for i := len(q.partials) - 1; ; i-- {
-		if q.partials[i].cur == crowd {
-			return i
+	return crowd
+}
+
+func (q *sequence) decimate(step int) {
+	var of []*partial
+	for _, m := range q.partials {
+		if m.cur == step {
+			of = append(of, m)
 		}
 	}
+	drop := of[:1] // of two: the younger has more time, unless it waits as the other does
+	if of[0].ending {
+		drop = of[len(of)-1:]
+	}
+	if len(of) > 2 {
+		drop = drop[:0]
+		for i := 1; i < len(of)-1; i += 2 {
+			drop = append(drop, of[i])
+		}
+	}
+	for _, m := range drop {
+		m.open, m.ending = 0, false
+		q.dropped++
+	}
+	q.dead = true
+	q.sweep()
 }
+
+// maxFree is how many partial matches a rule keeps for use again.
+const maxFree = 256
 
 // blank returns an empty partial match, mostly one that was used before.
 func (q *sequence) blank() *partial {
@@ -121,7 +140,7 @@ func (q *sequence) copy(m *partial) *partial {
 func (q *sequence) recycle(m *partial) {
 	clear(m.events)
 	*m = partial{events: m.events[:0]}
-	if len(q.free) < 8 {
+	if len(q.free) < maxFree {
 		q.free = append(q.free, m)
 	}
 }

@@ -49,7 +49,8 @@ type solo struct {
 	holding  bool
 	releases []int64 // the last instants given
 	ended    []string
-	restart  bool // before every event and timer the machine goes through a snapshot
+	restart  bool  // before every event and timer the machine goes through a snapshot
+	clock    int64 // of run
 }
 
 func newSolo(r *rules.Rule) *solo {
