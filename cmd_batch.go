@@ -2,17 +2,26 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/pflag"
 
+	"corral/correlate"
 	"corral/ingest"
 	"corral/ingest/decode"
+	corraljs "corral/ingest/jetstream"
+	"corral/natsconn"
 	"corral/pipeline"
+	"corral/rules"
+	"corral/sinks"
+	natssink "corral/sinks/nats"
 )
 
 // batchFlags are the inputs and limits batch and diff share.
@@ -65,15 +74,29 @@ func (b *batchFlags) span(now time.Time) (pipeline.Range, *time.Location, error)
 	return r, loc, nil
 }
 
+// batchRun is one run of `corral batch`.
+type batchRun struct {
+	batchFlags
+	conn       natsconn.Options
+	streams    []string
+	filter     []string
+	clickhouse clickhouseFlags
+	publish    bool
+	replay     string
+	into       string
+	out        outFlag
+	dead       string
+	progress   string
+
+	log     *slog.Logger
+	nc      *nats.Conn // nil until somebody needs it
+	closers []func() error
+}
+
 func cmdBatch(ctx context.Context, args []string, e env) error {
-	var b batchFlags
-	var out outFlag
-	var dead, progress string
-	fs := newFlags("batch", "[FILE…|-] --rules PATH…", "Reprocesses history: files and globs (plain, .gz, .zst), standard input, a stream, a table.")
+	b := &batchRun{log: slog.New(slog.NewTextHandler(e.err, nil))}
+	fs := newFlags("batch", "[FILE…|-] --rules PATH…", "Reprocesses history: files and globs (plain, .gz, .zst), standard input, JetStream streams.")
 	b.add(fs)
-	out.add(fs, "text")
-	fs.StringVar(&dead, "dead-letters", "", "NDJSON file for records that could not be used")
-	fs.StringVar(&progress, "progress", "auto", "auto, on, off")
 	if done, err := parse(fs, args, e); done {
 		return err
 	}
@@ -81,6 +104,114 @@ func cmdBatch(ctx context.Context, args []string, e env) error {
 	if err != nil {
 		return err
 	}
+	defer b.close(e)
+	return b.run(ctx, e, set, fs.Args())
+}
+
+func (b *batchRun) add(fs *pflag.FlagSet) {
+	b.batchFlags.add(fs)
+	fs.StringArrayVar(&b.streams, "stream", nil, "JetStream stream to read from --from to --to (by when messages were stored); repeatable")
+	fs.StringArrayVar(&b.filter, "filter", nil, "read only these subjects of the streams; repeatable")
+	b.out.add(fs, "text")
+	b.clickhouse.add(fs)
+	fs.StringVar(&b.into, "into", "run", "run: the rows in ClickHouse are this run's own; live: they put live history right")
+	fs.BoolVar(&b.publish, "publish", false, "publish incidents on NATS too")
+	fs.StringVar(&b.replay, "alerts", natssink.AlertReplay, "subject prefix for --publish")
+	fs.StringVar(&b.dead, "dead-letters", "", "NDJSON file for records that could not be used")
+	fs.StringVar(&b.progress, "progress", "auto", "auto, on, off")
+	b.conn.AddFlags(fs)
+}
+
+func (b *batchRun) close(e env) {
+	for _, c := range slices.Backward(b.closers) {
+		if err := c(); err != nil {
+			fmt.Fprintf(e.err, "corral batch: %v\n", err)
+		}
+	}
+}
+
+// connect is NATS, connected to when first needed.
+func (b *batchRun) connect(ctx context.Context) (jetstream.JetStream, error) {
+	if b.nc == nil {
+		b.conn.FailFast = true
+		nc, err := b.conn.Connect(ctx, b.log)
+		if err != nil {
+			return nil, infra(err)
+		}
+		b.nc = nc
+		b.closers = append(b.closers, func() error { nc.Close(); return nil })
+	}
+	return b.conn.JetStream(b.nc)
+}
+
+// open returns the source that arguments and flags name.
+func (b *batchRun) open(ctx context.Context, files []string, rng pipeline.Range, e env) (ingest.Puller, *ingest.Files, error) {
+	switch {
+	case len(files) > 0 && len(b.streams) > 0:
+		return nil, nil, usageError("files or --stream, not both in one run")
+	case len(b.streams) > 0:
+		api, err := b.connect(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		cfg := corraljs.ReplayConfig{Streams: b.streams, Filter: b.filter, Log: b.log}
+		if rng.From != 0 {
+			cfg.From = time.Unix(0, rng.From)
+		}
+		r, err := corraljs.NewReplay(api, cfg)
+		if err != nil {
+			return nil, nil, usageError("%w", err)
+		}
+		b.closers = append(b.closers, r.Close)
+		return r, nil, nil
+	case len(files) == 0:
+		return nil, nil, usageError("nothing to read: name files, - for standard input, or --stream")
+	}
+	src, err := ingest.NewFiles(files, ingest.FileOptions{Cut: decode.SafeCut, Header: decode.HeaderLine, Stdin: e.in})
+	if err != nil {
+		return nil, nil, infra(err)
+	}
+	b.closers = append(b.closers, src.Close)
+	return src, src, nil
+}
+
+// sinks is where transitions go, and the run's id.
+func (b *batchRun) sinks(ctx context.Context, e env, dead *letters) (sinks.Sink, string, error) {
+	local, err := b.out.open("", e)
+	if err != nil {
+		return nil, "", err
+	}
+	var all []sinks.Sink
+	runID := uuid.NewString()
+	switch b.into {
+	case "live":
+		runID = ""
+	case "run":
+	default:
+		return nil, "", usageError("--into %q: want run or live", b.into)
+	}
+	ch, err := b.clickhouse.open(dead.write, b.log)
+	if err != nil {
+		return nil, "", err
+	}
+	if ch != nil {
+		all = append(all, sinks.Retry(ch, sinks.RetryOptions{Name: "clickhouse", Dead: dead.write, Logger: b.log}))
+	}
+	if b.publish {
+		api, err := b.connect(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		n, err := natssink.New(ctx, api, natssink.Options{Alerts: b.replay, Log: b.log})
+		if err != nil {
+			return nil, "", infra(err)
+		}
+		all = append(all, n)
+	}
+	return sinks.Sequence(append(all, local)...), runID, nil
+}
+
+func (b *batchRun) run(ctx context.Context, e env, set *rules.Set, files []string) error {
 	rng, loc, err := b.span(time.Now())
 	if err != nil {
 		return err
@@ -89,46 +220,63 @@ func cmdBatch(ctx context.Context, args []string, e env) error {
 	if err != nil {
 		return err
 	}
-	src, err := ingest.NewFiles(fs.Args(), ingest.FileOptions{Cut: decode.SafeCut, Header: decode.HeaderLine, Stdin: e.in})
-	if err != nil {
-		return infra(err)
-	}
-	defer src.Close()
-	sink, err := out.open("", e)
+	dead, err := openLetters(b.dead, false, b.log)
 	if err != nil {
 		return err
 	}
-	letters, err := openLetters(dead, false, slog.New(slog.NewTextHandler(e.err, nil)))
+	b.closers = append(b.closers, dead.close)
+	begin := rng // of reading: state must be whole when the range begins
+	if rng.From != 0 {
+		begin.From -= int64(pipeline.Warmup(set))
+	}
+	src, plain, err := b.open(ctx, files, begin, e)
 	if err != nil {
 		return err
 	}
-	lane := &pipeline.Lane{Rules: set, Sink: sink}
+	sink, runID, err := b.sinks(ctx, e, dead)
+	if err != nil {
+		return err
+	}
+	b.closers = append(b.closers, sink.Close)
+	lane := &pipeline.Lane{Rules: set, Sink: sink, RunID: runID, Keep: inRange(rng)}
+	if b.into == "live" {
+		lane.Mode = "live"
+	}
+	p := b.meter(e, src, plain, lane)
+	p.plan(set, rng, begin, loc)
 	run := pipeline.Batch{
-		Lanes: []*pipeline.Lane{lane}, Source: src, Dead: letters.put, Decode: dopt, Range: rng,
-		Lateness: b.lateness, Workers: b.workers, Shards: b.shards, Now: time.Now,
+		Lanes: []*pipeline.Lane{lane}, Source: src, Dead: dead.put, Decode: dopt, Range: begin,
+		Lateness: b.lateness, Workers: b.workers, Shards: b.shards, Now: time.Now, Progress: p.step,
 	}
-	if err := errors.Join(run.Run(ctx), sink.Close(), letters.close()); err != nil {
+	err = run.Run(ctx)
+	p.end()
+	if err != nil {
 		if ctx.Err() != nil {
-			return exit{exitSignal, err}
+			return exit{exitSignal, fmt.Errorf("interrupted after %d events", lane.Counters.Events.Load())}
 		}
 		return infra(err)
 	}
-	for _, p := range src.Problems() {
-		fmt.Fprintf(e.err, "corral batch: %v\n", p)
+	if plain != nil {
+		for _, p := range plain.Problems() {
+			fmt.Fprintf(e.err, "corral batch: %v\n", p)
+		}
 	}
-	summary(e, &lane.Counters)
+	p.summary(runID, b.clickhouse.address() != "")
 	return nil
 }
 
-func summary(e env, c *pipeline.Counters) {
-	fmt.Fprintf(e.err, "%d events in %d records, %d matched; %d incidents opened, %d resolved", c.Events.Load(), c.Records.Load(), c.Matched.Load(), c.Opened.Load(), c.Resolved.Load())
-	for _, x := range []struct {
-		n    uint64
-		what string
-	}{{c.Late.Load(), "late"}, {c.Dead.Load(), "dead letters"}, {c.Skipped.Load(), "outside the range"}} {
-		if x.n > 0 {
-			fmt.Fprintf(e.err, "; %d %s", x.n, x.what)
-		}
+// inRange leaves out what the warm-up before --from gave rise to, and says of an
+// incident that began there that its beginning was not all seen.
+func inRange(r pipeline.Range) func(*correlate.Transition) bool {
+	if r.From == 0 {
+		return nil
 	}
-	fmt.Fprintln(e.err)
+	from := time.Unix(0, r.From)
+	return func(t *correlate.Transition) bool {
+		if t.ChangedAt.Before(from) {
+			return false
+		}
+		t.TruncatedStart = t.TruncatedStart || t.StartedAt.Before(from)
+		return true
+	}
 }

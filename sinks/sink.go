@@ -36,12 +36,12 @@ func (p permanent) Unwrap() error { return p.error }
 type DeadLetter struct {
 	Reason   string `json:"reason"` // undecodable, late, oversize, rejected
 	Error    string `json:"error,omitempty"`
-	Source   string `json:"source"`            // partition name
-	Subject  string `json:"subject,omitempty"` // NATS subject
+	Source   string `json:"source"`  // partition name
+	Subject  string `json:"subject"` // NATS subject; with data it makes this a captured message, which decode opens
 	Seq      uint64 `json:"seq"`
 	Sub      uint32 `json:"sub,omitempty"`
 	Time     string `json:"time,omitempty"`     // event time, RFC 3339
-	Observed string `json:"observed,omitempty"` // RFC 3339
+	Observed string `json:"received,omitempty"` // RFC 3339
 	Data     string `json:"data,omitempty"`     // the record, if valid UTF-8
 	Base64   []byte `json:"data_base64,omitempty"`
 }
