@@ -2,6 +2,7 @@ package decode
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"corral/event"
 )
@@ -40,11 +41,7 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 	if d.deadText(s) {
 		return
 	}
-	if d.only != auto && parsers[d.only] != nil {
-		f = d.only
-	} else if f == auto {
-		f = recognise(s)
-	}
+	f = d.choose(s, f)
 	d.start()
 	if parse := parsers[f]; parse == nil || !parse(d, s) {
 		d.start()
@@ -62,14 +59,54 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 	d.finish(redact(raw), f, env)
 }
 
-// deadText finds bytes that are no text: a NUL says that they are of some format
-// no one here knows.
+// choose returns the format to read a text in: the one the options name, the one
+// that was found, or what the text looks like.
+func (d *Decoder) choose(s string, f format) format {
+	switch {
+	case d.only == auto && f != auto:
+		return f
+	case d.only == auto:
+		return d.recognise(s)
+	case parsers[d.only] != nil:
+		return d.only
+	}
+	return fmtText // JSON was wanted, and this is none
+}
+
+// recognise is the function of that name, but for lines that begin with a time in
+// the layout of the options.
+func (d *Decoder) recognise(s string) format {
+	if d.layout != "" {
+		if _, n := d.m.zones.prefix(s); n > 0 {
+			return fmtPattern
+		}
+	}
+	return recognise(s)
+}
+
+// deadText finds bytes that are no text: a NUL, or too much that is not UTF-8,
+// says that they are of some format no one here knows.
 func (d *Decoder) deadText(s string) bool {
-	if d.collect != nil || strings.IndexByte(s, 0) < 0 {
+	if d.collect != nil || strings.IndexByte(s, 0) < 0 && (utf8.ValidString(s) || !garbled(s)) {
 		return false
 	}
 	d.kill("undecodable", "binary data", bytesOf(s))
 	return true
+}
+
+// garbled reports whether a third of the beginning is neither text nor white
+// space. Texts in other encodings than UTF-8 have fewer such bytes.
+func garbled(s string) bool {
+	s = s[:min(len(s), 512)]
+	bad := 0
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n == 1 || r < ' ' && r != '\t' && r != '\n' && r != '\r' {
+			bad++
+		}
+		i += n
+	}
+	return bad*3 > len(s)
 }
 
 // recognise tells a text's format by how its first line begins; fmtText if it is
@@ -406,6 +443,9 @@ func textFacts(ev *event.Event, m *mapper) {
 	if ev.NATS.Reason == "" && ev.Kind == "log" && !permissionFacts(&ev.NATS, ev.Error) {
 		permissionFacts(&ev.NATS, ev.Message)
 	}
+	if m.have&(1<<fAnySubject|1<<fAnyStream|1<<fAnyConsumer) != 0 {
+		m.natsClientFacts(ev)
+	}
 }
 
 // permissionFacts finds what a NATS client was not allowed to do:
@@ -413,6 +453,9 @@ func textFacts(ev *event.Event, m *mapper) {
 // pass the server's words on, whose quotes a log may have escaped.
 func permissionFacts(n *event.NATS, s string) bool {
 	const mark = "ermissions Violation for "
+	if strings.IndexByte(s, 'V') < 0 {
+		return false
+	}
 	i := strings.Index(s, mark)
 	if i < 0 {
 		return false
