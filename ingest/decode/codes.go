@@ -1,6 +1,10 @@
 package decode
 
-import "strings"
+import (
+	"strings"
+
+	"corral/event"
+)
 
 // grpcCodes are the canonical names of gRPC's status codes by number.
 var grpcCodes = [...]string{
@@ -87,6 +91,22 @@ func natsErrCode(s string) int {
 		}
 	}
 	return 0
+}
+
+// natsClientFacts takes what the service logged beside a NATS client's error.
+func (m *mapper) natsClientFacts(ev *event.Event) {
+	n := &ev.NATS
+	if n.ErrCode == 0 && !strings.Contains(ev.Error, "nats: ") && !strings.Contains(ev.Message, "nats: ") {
+		return
+	}
+	for _, x := range []struct {
+		field field
+		to    *string
+	}{{fAnySubject, &n.Subject}, {fAnyStream, &n.Stream}, {fAnyConsumer, &n.Consumer}} {
+		if s := m.vals[x.field]; *x.to == "" && m.has(x.field) && s.s != "stdout" && s.s != "stderr" {
+			*x.to = s.text(&m.arena)
+		}
+	}
 }
 
 // errCodeAt reads the five digits of a JetStream error code.

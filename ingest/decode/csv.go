@@ -141,15 +141,12 @@ func (d *Decoder) csvEvent(row string, t *csvTable, env *envelope) {
 	in := *env
 	in.depth++
 	var log string
-	var level severity
 	for i := range t.columns {
 		var c string
 		c, row = d.csvCell(row)
-		d.csvRole(&in, &t.columns[i], c, &log, &level)
+		d.csvRole(&in, &t.columns[i], c, &log)
 	}
-	d.level = level
 	d.csvLog(strings.TrimRight(log, "\r\n"), &in)
-	d.level = severity{}
 }
 
 // csvLog decodes the log cell, which may be a line of a container runtime.
@@ -161,7 +158,7 @@ func (d *Decoder) csvLog(log string, env *envelope) {
 	d.inner(log, env)
 }
 
-func (d *Decoder) csvRole(in *envelope, col *csvColumn, c string, log *string, level *severity) {
+func (d *Decoder) csvRole(in *envelope, col *csvColumn, c string, log *string) {
 	if c == "" {
 		return
 	}
@@ -191,7 +188,7 @@ func (d *Decoder) csvRole(in *envelope, col *csvColumn, c string, log *string, l
 	case roleSpan:
 		in.span = d.m.hexID(c, 16)
 	case roleLevel:
-		*level, _ = levelWord(c)
+		in.level, _ = levelWord(c)
 	default:
 		if in.attrs == nil {
 			in.attrs = map[string]any{}

@@ -76,7 +76,6 @@ type Decoder struct {
 	groups groups
 	unzip  unzipper
 	csv    *csvTable // of the file read last
-	level  severity  // of the envelope
 	sys    syslog.Machine
 
 	lastSubject string
@@ -183,6 +182,7 @@ type envelope struct {
 	stream                  string // "stdout" or "stderr"
 	trace, span             string
 	subject, account        string
+	level                   severity
 	id                      string
 	attrs                   map[string]any // further fields, nil: none
 	eager                   map[string]any // the event's attributes, where they are decoded already
@@ -259,8 +259,8 @@ func (d *Decoder) implied(ev *event.Event, env *envelope) {
 // impliedLevel is for records that do not say how bad they are.
 func (d *Decoder) impliedLevel(ev *event.Event, env *envelope) {
 	switch {
-	case d.level.level != "":
-		d.setLevel(d.level)
+	case env.level.level != "":
+		d.setLevel(env.level)
 	case d.js.has(markTemplate): // CLEF leaves out what is information
 		d.setLevel(severity{"info", 9})
 	case ev.HTTP.Status != 0 && ev.HTTP.Method != "":

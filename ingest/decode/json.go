@@ -54,7 +54,7 @@ const (
 var marks = map[string]mark{
 	"log": markLog, "stream": markStream, "time": markTime, "resourceLogs": markResourceLogs, "resource_logs": markResourceLogs,
 	"specversion": markSpecVersion, "data": markData, "subject": markSubject, "type": markType, "server": markServer, "statsz": markStatsz,
-	"pid": markPID, "hostname": markHostname, "source": markSource, "kubernetes": markKubernetes, "source_type": markShipper, "tag": markShipper,
+	"pid": markPID, "hostname": markHostname, "source": markSource, "kubernetes": markKubernetes, "source_type": markShipper, "tag": markShipper, "agent": markShipper,
 	"container_id": markShipper, "container_name": markShipper, "received": markReceived, "header": markHeader, "headers": markHeader,
 	"account": markAccount, "name": markName, "id": markID, "@mt": markTemplate, "datacontenttype": markContentType,
 }

@@ -11,12 +11,12 @@ type severity struct {
 // levelWords are the words loggers use, in lower case.
 var levelWords = map[string]severity{
 	"trace": {"trace", 1}, "verbose": {"trace", 1}, "finest": {"trace", 1}, "trc": {"trace", 1}, "all": {"trace", 1}, "silly": {"trace", 1}, "finer": {"trace", 3},
-	"debug": {"debug", 5}, "dbg": {"debug", 5}, "fine": {"debug", 5}, "debg": {"debug", 5}, "config": {"debug", 7},
+	"debug": {"debug", 5}, "dbg": {"debug", 5}, "fine": {"debug", 5}, "debg": {"debug", 5}, "debu": {"debug", 5}, "config": {"debug", 7},
 	"info": {"info", 9}, "information": {"info", 9}, "informational": {"info", 9}, "inf": {"info", 9}, "log": {"info", 9}, "http": {"info", 9}, "notice": {"info", 10}, "note": {"info", 10}, "default": {"info", 9}, "success": {"info", 9},
 	"warn": {"warn", 13}, "warning": {"warn", 13}, "wrn": {"warn", 13},
 	"error": {"error", 17}, "err": {"error", 17}, "eror": {"error", 17}, "erro": {"error", 17}, "severe": {"error", 17}, "fail": {"error", 17},
 	"critical": {"fatal", 21}, "crit": {"fatal", 21}, "dpanic": {"error", 19},
-	"fatal": {"fatal", 21}, "ftl": {"fatal", 21}, "fata": {"fatal", 21}, "panic": {"fatal", 22}, "pnc": {"fatal", 22}, "alert": {"fatal", 22}, "emerg": {"fatal", 24}, "emergency": {"fatal", 24},
+	"fatal": {"fatal", 21}, "ftl": {"fatal", 21}, "fata": {"fatal", 21}, "panic": {"fatal", 22}, "pani": {"fatal", 22}, "pnc": {"fatal", 22}, "alert": {"fatal", 22}, "emerg": {"fatal", 24}, "emergency": {"fatal", 24},
 	"t": {"trace", 1}, "d": {"debug", 5}, "i": {"info", 9}, "w": {"warn", 13}, "e": {"error", 17}, "f": {"fatal", 21},
 }
 

@@ -30,14 +30,16 @@ func (d *Decoder) lines(data []byte) {
 			d.m.arena.reset()
 		}
 		line := trimCR(data[at : at+end])
-		if len(line) > 0 && line[0] == '{' {
+		switch {
+		case len(line) > 0 && line[0] == '[' && d.arrayLine(view(line), &env):
+		case len(line) > 0 && line[0] == '{':
 			if n := d.objectLine(data, at, line, &env); n > 0 {
 				d.line += uint64(n)
 				at += lineOffset(data[at:], n)
 				d.sub = 0
 				continue
 			}
-		} else {
+		default:
 			d.textLine(view(line), &env)
 		}
 		at = next
@@ -48,6 +50,20 @@ func (d *Decoder) lines(data []byte) {
 	d.spans.openAt(last, &d.groups)
 	d.flushAll()
 	d.line = last
+}
+
+// arrayLine decodes a line that is a JSON array of objects or of Fluent Bit's
+// pairs.
+func (d *Decoder) arrayLine(s string, env *envelope) bool {
+	i := skipSpace(bytesOf(s), 1)
+	if i >= len(s) || s[i] != '{' && s[i] != '[' || s[len(s)-1] != ']' {
+		return false
+	}
+	if end, _ := endValue(bytesOf(s), 0, 0); end != len(s) {
+		return false
+	}
+	d.flushAll()
+	return d.spans.add(d.line, d.line, "") || d.array(s, env)
 }
 
 // lineOffset returns where line n of data begins.
@@ -171,17 +187,17 @@ func (g *groups) find(stream string) *group {
 	return nil
 }
 
-func (g *groups) open(stream string, text string, line uint64, env *envelope) *group {
+func (d *Decoder) open(stream, text string, env *envelope) {
+	g := &d.groups
 	var x *group
 	if n := len(g.free); n > 0 {
 		x, g.free = g.free[n-1], g.free[:n-1]
 	} else {
 		x = new(group)
 	}
-	*x = group{stream: stream, env: *env, line: line, last: line, n: 1, text: text, buf: x.buf[:0], time: env.time}
-	x.recognise()
+	*x = group{stream: stream, env: *env, line: d.line, last: d.line, n: 1, text: text, buf: x.buf[:0], time: env.time}
+	x.recognise(d)
 	g.list = append(g.list, x)
-	return x
 }
 
 func (g *groups) close(x *group) {
@@ -205,8 +221,8 @@ func (g *group) add(sep, line string) {
 }
 
 // recognise looks at the first line once it is whole.
-func (g *group) recognise() {
-	g.format = recognise(stripANSI(firstLine(g.text)))
+func (g *group) recognise(d *Decoder) {
+	g.format = d.recognise(stripANSI(firstLine(g.text)))
 	g.rigid = multiline[g.format] || opensTrace(g.text)
 }
 
@@ -244,7 +260,7 @@ func (d *Decoder) flushUnless(keep func(*group) bool) {
 // a new one.
 func (d *Decoder) logical(stream, line string, env *envelope) {
 	g := d.groups.find(stream)
-	if g != nil && !g.full() && g.goesOn(line, env.time) {
+	if g != nil && !g.full() && d.goesOn(g, line, env.time) {
 		g.add("\n", line)
 		g.time, g.last = env.time, d.line
 		return
@@ -256,7 +272,7 @@ func (d *Decoder) logical(stream, line string, env *envelope) {
 		return
 	}
 	d.spans.starts(stream, line)
-	d.groups.open(stream, line, d.line, env)
+	d.open(stream, line, env)
 }
 
 // sameWrite is how far apart the lines of one event may be written, where the
@@ -265,7 +281,7 @@ const sameWrite = second / 10
 
 // goesOn reports whether line belongs to the event that began before it. at is
 // the time of the line's envelope, 0 if it has none.
-func (g *group) goesOn(line string, at int64) bool {
+func (d *Decoder) goesOn(g *group, line string, at int64) bool {
 	switch {
 	case line == "":
 		return g.rigid
@@ -274,7 +290,7 @@ func (g *group) goesOn(line string, at int64) bool {
 	case !g.rigid || at != 0 && at-g.time > sameWrite:
 		return false
 	}
-	return !startsEvent(line)
+	return !startsEvent(line) && d.recognise(line) == fmtText
 }
 
 // flush decodes a group's text.
@@ -356,7 +372,7 @@ func (d *Decoder) streamLine(text string, kind pieceKind, env *envelope) {
 		g.add("", text)
 		g.last = d.line
 		if g.piece = kind; kind == wholeLine {
-			g.recognise()
+			g.recognise(d)
 		}
 		return
 	}

@@ -67,7 +67,7 @@ func (m *mapper) put(t *target, v val) {
 // textFields take any text that is not empty as it is.
 const textFields uint64 = 1<<fMessage | 1<<fError | 1<<fStack | 1<<fService | 1<<fPod | 1<<fContainer | 1<<fInstance | 1<<fHost | 1<<fEnv |
 	1<<fLogger | 1<<fName | 1<<fTrace | 1<<fSpan | 1<<fTraceparent | 1<<fRequest | 1<<fMethod | 1<<fRoute | 1<<fPath | 1<<fClient |
-	1<<fRPCSystem | 1<<fRPCService | 1<<fRPCMethod
+	1<<fRPCSystem | 1<<fRPCService | 1<<fRPCMethod | 1<<fAnySubject | 1<<fAnyStream | 1<<fAnyConsumer
 
 // putPath offers the value of a key of a format other than JSON.
 func (m *mapper) putPath(path string, v val) {
@@ -89,7 +89,7 @@ func (m *mapper) usable(t *target, v val) bool {
 	case fLevel:
 		return m.usableLevel(v, t.rank)
 	case fMessage:
-		return v.kind == kString && v.s != "" || v.kind < kString && t.rank.row() <= 3
+		return v.kind == kString && v.s != "" || v.kind < kString && t.rank.row() <= 3 || v.kind == kArray && byteList(v.s)
 	case fError:
 		return v.kind == kString && v.s != "" || v.kind == kArray && strings.Contains(v.s, `"exc_value"`)
 	case fSeconds, fNanos, fSeverity, fStatus, fNATSSeq, fNATSDeliveries, fNATSCID, fNATSErrCode:
@@ -244,7 +244,7 @@ func (m *mapper) assign(ev *event.Event, f field) {
 			ev.SeverityNumber = n
 		}
 	case fMessage:
-		ev.Message = m.text(f)
+		ev.Message = m.message()
 	case fError:
 		ev.Error = m.errorText()
 	case fService:
@@ -338,6 +338,32 @@ func (m *mapper) assignNATS(n *event.NATS, f field) {
 	case fNATSLeader:
 		n.Leader = m.text(f)
 	}
+}
+
+// message returns the message. journald writes one that is not UTF-8 as a list of
+// byte values.
+func (m *mapper) message() string {
+	s := m.text(fMessage)
+	if m.vals[fMessage].kind != kArray {
+		return s
+	}
+	m.arena.room(len(s))
+	start := len(m.arena.b)
+	for _, n := range strings.Split(strings.Trim(s, "[] "), ",") {
+		c, _ := integer(strings.TrimSpace(n))
+		m.arena.b = append(m.arena.b, byte(c))
+	}
+	return m.arena.since(start)
+}
+
+// byteList recognises a JSON list of byte values.
+func byteList(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c-'0' > 9 && c != ',' && c != '[' && c != ']' && c != ' ' {
+			return false
+		}
+	}
+	return len(s) > 2 && strings.Count(s, "[") == 1
 }
 
 // errorText returns the error, of an exception's text or list only the line that

@@ -29,6 +29,10 @@ func (d *Decoder) scanned(raw, s string, env *envelope) {
 	if d.wrapped(raw, s, env) {
 		return
 	}
+	if parsers[d.only] != nil || d.only == fmtText {
+		d.textEvent(raw, env)
+		return
+	}
 	d.m.fill(&d.ev)
 	if d.collect != nil {
 		d.collect.object(s, d.takenOffsets(), env)
@@ -72,7 +76,7 @@ func (d *Decoder) wrapped(raw, s string, env *envelope) bool {
 		return d.cloudEvent(raw, s, env)
 	case d.js.has(markLog) && d.js.has(markStream) && d.js.has(markTime) && !d.js.has(markKubernetes):
 		return d.docker(env)
-	case d.js.has(markLog) || d.js.has(markKubernetes) || d.js.has(markShipper):
+	case d.js.has(markLog) && d.js.marks[markLog].kind == kString || d.js.has(markKubernetes) || d.js.has(markShipper):
 		return d.shipped(raw, s, env)
 	}
 	return false
@@ -207,6 +211,9 @@ func (d *Decoder) outerFields(in *envelope) {
 	in.host = firstText(in.host, ev.Host)
 	in.trace, in.span = firstText(in.trace, ev.TraceID), firstText(in.span, ev.SpanID)
 	in.stream = firstText(in.stream, d.js.text(markStream, &d.m.arena))
+	if d.m.has(fLevel) {
+		in.level = d.m.sev
+	}
 	if in.time == 0 && ev.TimeQuality == event.TimeExact {
 		in.time = ev.Time
 	}

@@ -8,7 +8,11 @@ import "strings"
 func (d *Decoder) pattern(s string) bool {
 	bracket := s[0] == '['
 	rest := strings.TrimPrefix(s, "[")
-	if c, n := isoTime(rest); n > 0 {
+	if st, n := d.m.zones.prefix(s); n > 0 {
+		d.m.timeKey = true
+		d.ev.Time, d.ev.TimeQuality = st.ns, st.quality
+		bracket, rest = false, s[n:]
+	} else if c, n := isoTime(rest); n > 0 {
 		d.civilTime(&c, true)
 		rest = rest[n:]
 	} else if _, n := clockTime(rest); n > 0 {
@@ -19,7 +23,7 @@ func (d *Decoder) pattern(s string) bool {
 	if bracket {
 		rest = strings.TrimPrefix(rest, "]")
 	}
-	d.layout(strings.TrimLeft(rest, " |:"))
+	d.afterTime(strings.TrimLeft(rest, " |:"))
 	if bracket {
 		d.kafkaLogger()
 	}
@@ -45,8 +49,8 @@ func (d *Decoder) kafkaLogger() {
 	}
 }
 
-// layout reads what stands between the time and the message.
-func (d *Decoder) layout(s string) {
+// afterTime reads what stands between the time and the message.
+func (d *Decoder) afterTime(s string) {
 	for range 8 {
 		w := s[:tokenLen(s)]
 		rest := strings.TrimLeft(s[len(w):], " ")

@@ -63,12 +63,18 @@ const (
 	fNATSHost
 	fNATSErrCode
 	fNATSLeader
+	fAnySubject
+	fAnyStream
+	fAnyConsumer
 	nFields
 )
 
+const _ = uint(64 - nFields) // fields are bits of a word
+
 // ambiguous fields come from keys that mean something else as often. They fill
 // the named field only where the record supports it, and stay in attrs too.
-const ambiguous uint64 = 1<<fName | 1<<fAnyMethod | 1<<fAnyPath | 1<<fAnyStatus | 1<<fAnyDuration | 1<<fAnyCode | 1<<fStack
+const ambiguous uint64 = 1<<fName | 1<<fAnyMethod | 1<<fAnyPath | 1<<fAnyStatus | 1<<fAnyDuration | 1<<fAnyCode | 1<<fStack |
+	1<<fAnySubject | 1<<fAnyStream | 1<<fAnyConsumer
 
 // keyTable says which keys fill which field, best first: of the keys of one
 // field that a record has, the first one with a usable value counts. Case and the
@@ -130,6 +136,9 @@ var keyTable = []struct {
 	{fNATSHost, "nats.host", "nats.host"},
 	{fNATSErrCode, "nats.err_code", "nats.errcode natserrcode errcode"},
 	{fNATSLeader, "nats.leader", "nats.leader"},
+	{fAnySubject, "", "subject"},
+	{fAnyStream, "", "stream streamname"},
+	{fAnyConsumer, "", "consumer consumername durable"},
 }
 
 // wrappers are objects in which loggers put all fields of a kind. What is in

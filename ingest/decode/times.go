@@ -259,6 +259,31 @@ func (z *zones) parseRare(s string) (stamp, bool) {
 
 var rareLayouts = []string{time.RFC1123, time.RFC1123Z, time.RFC850, time.UnixDate, time.RubyDate, "2006-01-02 15:04:05.999999999 -0700 MST", "Jan _2, 2006 3:04:05 PM MST"}
 
+// prefix reads the time a line begins with in the layout the user gave: as many
+// words as the layout has, in brackets or not.
+func (z *zones) prefix(s string) (st stamp, n int) {
+	if z.layout == "" {
+		return st, 0
+	}
+	open := len(s) - len(strings.TrimLeft(s, "[( "))
+	end := open
+	for words := strings.Count(z.layout, " ") + 1; words > 0; words-- {
+		i := strings.IndexAny(s[end:], " \t\n")
+		if i < 0 {
+			i = len(s) - end
+		}
+		if end += i; words > 1 && end < len(s) {
+			end++
+		}
+	}
+	text := strings.TrimRight(s[open:end], "]),: \t")
+	st, ok := z.parseLayout(text)
+	if !ok {
+		return st, 0
+	}
+	return st, end
+}
+
 // parseLayout reads a time in the layout the user gave.
 func (z *zones) parseLayout(s string) (stamp, bool) {
 	loc := z.loc
