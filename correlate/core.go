@@ -56,12 +56,13 @@ type work struct {
 
 // change is what a call into a machine did that makes a revision.
 type change struct {
-	cause  string // strongest so far, "" none
-	reset  bool   // the machine is to be reset
-	timer  bool   // it is a timer, not an event
-	fired  bool   // the condition was found true
-	rose   bool   // it was false before
-	opened bool   // an episode opened
+	cause  string        // strongest so far, "" none
+	reset  bool          // the machine is to be reset
+	timer  bool          // it is a timer, not an event
+	fired  bool          // the condition was found true
+	again  int           // … so many times anew in an episode that was open
+	opened bool          // an episode opened
+	vals   []event.Value // the aggregates when `for` was over, before what leaves then had left
 }
 
 func newRuleState(r *rules.Rule, o Options) *ruleState {
@@ -241,9 +242,7 @@ func (r *ruleState) touch(k uint32) {
 func (r *ruleState) count(c *call, k uint32, ev *event.Event) {
 	if r.counter == nil {
 		t := &r.boxes[k].tally
-		if t.at != ev.Time {
-			t.at, t.before = ev.Time, t.seen
-		}
+		t.at, t.before = ev.Time, t.seen
 		t.seen++
 		c.tally = *t
 	}
@@ -352,11 +351,6 @@ func (r *ruleState) tick(k uint32, t int64) {
 	}
 	if ep := r.episode(k); ep != nil && !ep.open && ep.due == t {
 		r.tryOpen(c, ep)
-		r.settle(c, k, false)
-		if r.keys.entries[k].len == gone {
-			return
-		}
-		r.begin(k, t, nil)
 	}
 	c.expired = true
 	if m := r.machine(k); m.next() <= t {
@@ -371,12 +365,6 @@ func (r *ruleState) tick(k uint32, t int64) {
 	} else if ep != nil && ep.rotateAt(r.rule) == t {
 		r.rotate(c, ep)
 	}
-	r.finish(c, k)
-}
-
-// settle ends a call on key k.
-func (r *ruleState) settle(c *call, k uint32, selected bool) {
-	r.react(c, k, selected)
 	r.finish(c, k)
 }
 

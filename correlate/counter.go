@@ -145,19 +145,24 @@ func trim(evs []*event.Event, n int) []*event.Event {
 func (m *counterKey) timer(c *call) {
 	s := m.state()
 	m.expire(c)
-	if s.ring.hold && int(s.ring.n) < m.k {
+	switch {
+	case s.ring.hold && int(s.ring.n) < m.k:
 		s.ring.hold = false
 		c.release(c.now)
+	case s.ring.hold:
+		c.hold()
 	}
 }
 
-// next is when the count falls below k while the condition holds, else when the
-// window is empty.
+// next is when the count falls below k while the condition holds, or at all if
+// the severity may depend on that, else when the window is empty.
 func (m *counterKey) next() int64 {
 	s := m.state()
 	switch n := int(s.ring.n); {
 	case n == 0:
 		return never
+	case s.ring.hold && len(m.rule.Severity) > 1:
+		return plus(m.rings.get(s.ring, 0), m.width)
 	case s.ring.hold:
 		return plus(m.rings.get(s.ring, n-m.k), m.width)
 	default:

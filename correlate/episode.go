@@ -2,6 +2,8 @@ package correlate
 
 import (
 	"cmp"
+	"math"
+	"slices"
 	"time"
 
 	"corral/event"
@@ -67,9 +69,14 @@ func (ep *episode) deadline(r *rules.Rule) int64 {
 	return min(ep.resolveAt(), ep.rotateAt(r))
 }
 
-// fire: the condition is true at c.now only.
+// fire: the condition is true at c.now only. Each of several matches that one
+// event completes is a firing of its own; they make one revision. With `refire:
+// reset` the first clears the others away.
 func (r *ruleState) fire(c *call, f firing) {
-	r.change.fired, r.change.rose = true, true
+	if r.change.fired && r.rule.Refire == rules.Reset {
+		return
+	}
+	r.change.fired = true
 	r.stats.Fired++
 	ep := r.episode(c.key)
 	if ep == nil {
@@ -81,9 +88,11 @@ func (r *ruleState) fire(c *call, f firing) {
 	}
 	ep.lastTrue = c.now
 	ep.relapses++
+	r.change.again++
 	if f.steps != nil {
 		ep.steps, ep.trigger = f.steps, r.env.Event
 	}
+	r.grade(c, ep)
 }
 
 // hold: the condition is true from c.now on, or still.
@@ -91,13 +100,16 @@ func (r *ruleState) hold(c *call) {
 	r.change.fired = true
 	ep := r.episode(c.key)
 	if ep != nil && ep.holding {
+		r.grade(c, ep)
 		return
 	}
-	r.change.rose = true
+
 	r.stats.Fired++
 	if ep != nil {
 		ep.holding = true
 		ep.relapses++
+		r.change.again++
+		r.grade(c, ep)
 		return
 	}
 	ep = r.newEpisode(c, r.machine(c.key).content(c))
@@ -169,7 +181,10 @@ func (r *ruleState) newEpisode(c *call, f firing) *episode {
 		key: c.key, began: c.now, startedAt: f.start, anchor: f.start, cause: f.cause,
 		count: f.count, keep: int64(r.rule.KeepFiringFor), lastTrue: c.now,
 		evidence: evidence{limit: r.rule.Evidence},
-		steps:    f.steps, last: r.env.Event, lastEvent: max(f.start, r.latest(c.key)),
+		steps:    f.steps, last: r.env.Event, lastEvent: f.start,
+	}
+	if at := r.latest(c.key); at != math.MinInt64 {
+		ep.lastEvent = at
 	}
 	ep.depth = r.depth
 	for _, ev := range f.events {
@@ -179,7 +194,8 @@ func (r *ruleState) newEpisode(c *call, f firing) *episode {
 	return ep
 }
 
-// latest is the time of the last Selected event of key k, as far as it has one.
+// latest is the time of the last Selected event of key k, the least instant if
+// none is known.
 func (r *ruleState) latest(k uint32) int64 {
 	if r.counter != nil {
 		return r.counter.latest(k)
@@ -248,6 +264,10 @@ func (r *ruleState) openEpisode(c *call, ep *episode) {
 	}
 	r.change.opened = true
 	r.change.reset = r.change.reset || r.rule.Refire == rules.Reset
+	r.grade(c, ep)
+	if r.change.timer && !c.expired {
+		r.change.vals = slices.Clone(r.values(c))
+	}
 	if r.rule.Limits.Open > 0 && r.open >= r.rule.Limits.Open {
 		ep.collapsed = true
 		return
@@ -282,18 +302,19 @@ func (r *ruleState) fingerprint(key string) string {
 // refire does what `refire` says about a condition found true in an open episode.
 func (r *ruleState) refire(ep *episode) {
 	ch := &r.change
-	if ch.opened || !ch.fired {
-		return
-	}
 	switch {
-	case r.rule.Refire == rules.Reset && ch.rose:
+	case r.rule.Refire == rules.Reset && ch.again > 0:
 		ch.reset = true
-	case r.rule.Refire == rules.Level && (ch.rose || !ch.timer):
+	case r.rule.Refire == rules.Level && ch.again > 0:
+	case r.rule.Refire == rules.Level && ch.fired && !ch.timer && !ch.opened:
+		ch.again = 1 // it holds on
 	default:
 		return
 	}
-	ep.firings++
-	ch.cause = "firing"
+	ep.firings += ch.again
+	if ch.cause == "" {
+		ch.cause = "firing"
+	}
 }
 
 // grow makes a revision of an incident that has not had one for long.
@@ -306,27 +327,35 @@ func (r *ruleState) grow(c *call, ep *episode, entering bool) {
 // grows reports whether more events mean that it gets worse.
 func (r *ruleState) grows() bool { return r.rule.Kind != rules.AbsenceKind }
 
-// revise looks at the severity of an open episode and emits the revision that
-// the call has made, if any.
+// revise emits the revision that the call has made, if any.
 func (r *ruleState) revise(c *call, ep *episode, entering bool) {
-	laddered := r.change.fired && len(r.rule.Severity) > 1
-	if r.change.cause == "" && !r.change.opened && !laddered && !ep.collapsed {
-		return
-	}
-	r.env.Aggs, r.env.Steps = r.values(c), ep.steps
-	higher := (laddered || r.change.opened) && r.climb(ep)
 	if ep.collapsed {
 		r.joined(c, ep, entering)
 		return
 	}
-	if higher && ep.rev > 0 {
-		r.change.cause = "severity"
-	}
 	if r.change.cause == "" {
 		return
 	}
+	r.env.Aggs, r.env.Steps = r.values(c), ep.steps
+	if r.change.vals != nil {
+		r.env.Aggs = r.change.vals
+	}
 	ep.changedAt = c.now
 	r.emit(c, ep, "open", r.change.cause)
+	r.change.cause = ""
+}
+
+// grade evaluates the ladder of an open episode whose condition was found true.
+func (r *ruleState) grade(c *call, ep *episode) {
+	if !ep.open || (len(r.rule.Severity) < 2 && ep.severity != 0) {
+		return
+	}
+	if len(r.rule.Severity) > 1 {
+		r.env.Aggs, r.env.Steps = r.values(c), ep.steps
+	}
+	if r.climb(ep) && !r.change.opened {
+		r.change.cause = "severity"
+	}
 }
 
 // climb evaluates the severity ladder: the first step that holds, else the step
@@ -388,6 +417,9 @@ func (r *ruleState) clearing(ep *episode, ev *event.Event) {
 
 // resolve ends an open episode at c.now.
 func (r *ruleState) resolve(c *call, ep *episode, cause string) {
+	if r.change.opened || r.change.cause != "" {
+		r.revise(c, ep, false) // what opens and ends at one instant says both
+	}
 	name := r.keys.name(ep.key)
 	r.past.resolved(name, c.now)
 	if ep.collapsed {

@@ -110,8 +110,8 @@ type input struct {
 type firing struct {
 	// start is started_at: the time of the earliest event that belongs to it.
 	start int64
-	// count is the number of Selected events of the key in [start, c.now], those
-	// that arrived at c.now so far: see tally.
+	// count is the number of Selected events of the key from the one that start is
+	// the time of on, in event order, up to now: see tally.
 	count int
 	// events are those it rests on, oldest first, as far as kept for evidence (at
 	// most Rule.Evidence need be right: the first and last halves).
@@ -153,11 +153,11 @@ type signals interface {
 
 // tally counts Selected events of a key for as long as it has state, so that
 // "how many since the event that began this" is a subtraction. A machine that
-// starts something at c.now keeps c.tally.before; later c.tally.since(kept) is
-// the count of Selected events in [then, c.now].
+// starts something at a Selected event keeps c.tally.before; later
+// c.tally.since(kept) is the count of Selected events from that one on.
 type tally struct {
 	seen   uint64 // up to now, the current event included
-	before uint64 // at instants strictly before the latest event's
+	before uint64 // before the latest event
 	at     int64  // time of the latest event
 }
 

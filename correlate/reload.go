@@ -214,12 +214,11 @@ func (r *ruleState) refit(ep *episode) {
 func (r *ruleState) regrade(c *call, ep *episode) {
 	r.env.Aggs, r.env.Steps = r.values(c), ep.steps
 	if r.climb(ep) && ep.rev > 0 {
-		ep.changedAt = max(ep.changedAt, c.now)
-		r.emit(c, ep, "open", "severity")
-		return
+		r.change.cause = "severity"
 	}
-	if r.change.opened {
-		r.react(c, ep.key, false)
+	if r.change.cause != "" {
+		ep.changedAt = max(ep.changedAt, c.now)
+		r.emit(c, ep, "open", r.change.cause)
 	}
 }
 

@@ -75,12 +75,14 @@ func (s *sliding) enter(c *call, in *input) {
 	s.base.add(c.now, in)
 }
 
-// leave drops what has left the window, into the one before if that is read.
-func (s *sliding) leave(c *call) {
+// leave drops what has left the window, into the one before if that is read. It
+// reports whether anything has.
+func (s *sliding) leave(c *call) (left bool) {
 	if s.plan.t.Window == rules.LastN {
-		return
+		return false
 	}
 	for s.in.n > 0 && c.leaves(s.in.front().at, s.plan.width) {
+		left = true
 		s.in.pop()
 		s.main.drop()
 		if len(s.plan.previous) > 0 {
@@ -89,15 +91,18 @@ func (s *sliding) leave(c *call) {
 		}
 	}
 	for s.prev.n > 0 && c.leaves(s.past.front().at, 2*s.plan.width) {
+		left = true
 		s.past.pop()
 		s.prev.drop()
 	}
+	return left
 }
 
 func (s *sliding) timer(c *call) {
-	s.leave(c)
 	s.base.expire(c.now)
-	s.judge(c)
+	if s.leave(c) {
+		s.judge(c)
+	}
 }
 
 // judge evaluates the condition, or `clear` while it holds. Nothing is true of

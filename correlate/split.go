@@ -207,9 +207,6 @@ func (w *split) decide(c *call, done *closed) {
 	f := done.f
 	if done.n == 0 {
 		f.start = c.now
-		if c.tally.at == c.now {
-			f.count = c.tally.since(c.tally.before)
-		}
 	} else {
 		f.count = c.tally.since(done.mark.before)
 	}

@@ -48,6 +48,9 @@ func (r *ruleState) joined(c *call, ep *episode, entering bool) {
 	case r.change.opened:
 		r.shadow(ep)
 	}
+	if cause != "" || r.change.cause != "" {
+		r.env.Aggs = r.values(c)
+	}
 	s := &r.storm.ep
 	if s.reach(max(s.severity, ep.severity)) && cause == "" {
 		cause = "severity"
@@ -59,7 +62,7 @@ func (r *ruleState) joined(c *call, ep *episode, entering bool) {
 		s.changedAt = c.now
 		r.emit(c, s, "open", cause)
 	}
-	r.change.cause = ""
+	r.change.cause, r.change.opened = "", false
 }
 
 func (r *ruleState) beginStorm(c *call, ep *episode) {
