@@ -292,7 +292,7 @@ func (b *builder) expect(e entry) [][]string {
 }
 
 func (b *builder) expectUnique(e entry, keys [][]string) [][]string {
-	if len(keys) == 0 {
+	if len(keys) == 0 && len(e.value.Content) == 0 {
 		b.fail(e.value, codeExpect, "`expect` is empty: nothing would ever be missed", "", "")
 	}
 	seen := map[string]bool{}
@@ -686,15 +686,13 @@ func (b *builder) checkSteps(e entry, items []*yaml.Node, s *Sequence, total boo
 	}
 	present := false
 	for i, st := range s.Steps {
-		if !st.Absent {
-			present = true
-		}
-		// An absent step needs a span of its own, to the next or from the last one,
-		// unless the whole has one.
-		if timed := st.Within > 0 || total; !timed && (i > 0 || st.Absent) {
+		// The first event begins the match; whatever more is waited for needs its time,
+		// unless the whole has one. So does an absent step in front: it looks back.
+		if timed := st.Within > 0 || total; !timed && (present || st.Absent || st.Max != 1) {
 			b.unbounded(items[i], fmt.Sprintf("step %q has no time limit, and the sequence has none", st.Name), "help: within: 24h, in `sequence` or in each step")
 			return
 		}
+		present = present || !st.Absent
 		if st.Within > 0 && s.Within > 0 && st.Within > s.Within {
 			b.fail(items[i], codeConflict, fmt.Sprintf("`within` of step %q is longer than that of the sequence", st.Name), "", "")
 		}
