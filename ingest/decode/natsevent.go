@@ -17,6 +17,7 @@ const PollType = "io.corral.poll.v1."
 type natsClass struct {
 	typ     string // "" none
 	account string // from the subject
+	claims  bool   // the body is an account's JWT
 }
 
 // classOf reads a subject, whatever stands before what the server published:
@@ -31,7 +32,10 @@ func classOf(subject string) natsClass {
 	case n >= 3 && t[n-3] == "SERVER" && (t[n-1] == "STATSZ" || t[n-1] == "SHUTDOWN" || t[n-1] == "LAMEDUCK"):
 		c.typ = strings.ToLower(t[n-1])
 	case n >= 2 && t[n-2] == "CLAIMS" && (t[n-1] == "UPDATE" || t[n-1] == "DELETE"):
-		c.typ = "account_claims_" + strings.ToLower(t[n-1])
+		c.typ, c.claims = "account_claims_"+strings.ToLower(t[n-1]), true
+		if n >= 4 && t[n-4] == "ACCOUNT" {
+			c.account = t[n-3]
+		}
 	}
 	return c
 }
@@ -109,6 +113,18 @@ func (d *Decoder) natsObject(raw, typ string, c natsClass, o map[string]any, env
 	in := *env
 	in.eager = o
 	d.finish(redact(raw), fmtNATSEvent, &in)
+}
+
+// claims makes an event of an account's new claims. The claims themselves are a
+// token and are not kept.
+func (d *Decoder) claims(c natsClass, env *envelope) {
+	ev := d.start()
+	ev.Kind, ev.Type, ev.NATS.Account = "nats", c.typ, c.account
+	d.setLevel(severity{"info", 9})
+	ev.Message = strings.TrimRight("claims of account "+c.account, " ") + " were sent"
+	in := *env
+	in.eager = map[string]any{}
+	d.finish("[redacted]", fmtNATSEvent, &in)
 }
 
 // shortType takes the last part of a schema type: "max_deliver".

@@ -34,6 +34,10 @@ func (d *Decoder) textEvent(s string, env *envelope) { d.textAs(s, auto, env) }
 
 // textAs decodes a text whose format may be known already.
 func (d *Decoder) textAs(s string, f format, env *envelope) {
+	if c := d.class(env); c.claims {
+		d.claims(c, env)
+		return
+	}
 	raw := s
 	if strings.IndexByte(s, 0x1b) >= 0 {
 		s, f = stripANSI(s), auto
