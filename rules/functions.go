@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 	_ "time/tzdata" // rules name zones, and containers often have none
 
@@ -16,8 +17,8 @@ import (
 func (a *analysis) resolveOwn(n *ast.CallNode, name string) ast.Node {
 	switch name {
 	case "re":
-		if len(n.Arguments) == 2 {
-			a.checkPattern(n.Arguments[1])
+		if len(n.Arguments) == 2 && !a.checkPattern(n.Arguments[1]) {
+			n = at(&ast.CallNode{Callee: n.Callee, Arguments: []ast.Node{n.Arguments[0], at(&ast.StringNode{}, n.Arguments[1])}}, n).(*ast.CallNode)
 		}
 	case "cidr":
 		if len(n.Arguments) == 2 {
@@ -35,29 +36,21 @@ func (a *analysis) resolveOwn(n *ast.CallNode, name string) ast.Node {
 }
 
 // checkPattern reports a pattern that is no constant or no regular expression.
-func (a *analysis) checkPattern(n ast.Node) {
+func (a *analysis) checkPattern(n ast.Node) bool {
 	s, ok := n.(*ast.StringNode)
 	if !ok {
 		a.failNode(n, codeRegexp, "a pattern must be a constant text", "", "help: it is compiled once, when the rules are loaded")
-		return
+		return false
 	}
 	if _, err := regexp.Compile(s.Value); err != nil {
 		a.failNode(n, codeRegexp, patternError(err), "", "")
+		return false
 	}
+	return true
 }
 
 func patternError(err error) string {
-	if e, ok := err.(interface{ Unwrap() error }); ok && e.Unwrap() != nil {
-		err = e.Unwrap()
-	}
-	return "bad pattern: " + typeMessage(trimPrefix(err.Error(), "error parsing regexp: "))
-}
-
-func trimPrefix(s, p string) string {
-	if len(s) > len(p) && s[:len(p)] == p {
-		return s[len(p):]
-	}
-	return s
+	return "bad pattern: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 }
 
 func (a *analysis) checkNetworks(n ast.Node) {

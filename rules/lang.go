@@ -83,7 +83,7 @@ func (a *analysis) warnNode(n ast.Node, code, msg, note, help string) {
 // parse reads the text; nil if it is no expression, which is reported.
 func (a *analysis) parse() ast.Node {
 	if strings.TrimSpace(a.text.text) == "" {
-		a.fail(0, 1, codeBlank, a.sc.what+" is empty", "", "")
+		a.fail(0, 1, codeBlank, "the expression is empty", "", "")
 		return nil
 	}
 	if len(a.text.text) > maxExprText {
@@ -146,10 +146,37 @@ func (a *analysis) parseConfig() *conf.Config {
 	return c
 }
 
+// ended says that the parser wanted more.
+func ended(fe *file.Error) bool {
+	return strings.Contains(fe.Message, "token EOF") || strings.Contains(fe.Message, "end of expression")
+}
+
+// unclosed is the last bracket that is opened and not closed.
+func (a *analysis) unclosed() (lexer.Token, bool) {
+	var open []lexer.Token
+	for _, t := range a.tokens {
+		switch {
+		case !t.Is(lexer.Bracket):
+		case strings.Contains("([{", t.Value):
+			open = append(open, t)
+		case len(open) > 0:
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) == 0 {
+		return lexer.Token{}, false
+	}
+	return open[len(open)-1], true
+}
+
 func (a *analysis) failSyntax(err error) {
 	var fe *file.Error
 	if !errors.As(err, &fe) {
 		a.fail(0, 1, codeSyntax, err.Error(), "", "")
+		return
+	}
+	if t, ok := a.unclosed(); ok && ended(fe) {
+		a.fail(t.From, t.To, codeSyntax, fmt.Sprintf("`%s` is not closed", t.Value), "", a.commentHelp())
 		return
 	}
 	msg, note, help := a.syntaxMessage(fe)
@@ -171,8 +198,14 @@ func (a *analysis) syntaxMessage(fe *file.Error) (msg, note, help string) {
 	}
 	word := at(fe.From, fe.To)
 	switch {
-	case strings.Contains(fe.Message, "token EOF"), strings.Contains(fe.Message, "end of expression"):
+	case ended(fe):
 		return "the expression ends too early", "", a.commentHelp()
+	case strings.HasPrefix(fe.Message, "literal not terminated"):
+		return "this text is not closed", "", ""
+	case strings.HasPrefix(fe.Message, "unrecognized character") && strings.ContainsAny(fe.Message, "“”„‘’«»"):
+		return "texts are in plain quotes", `did you mean "?`, ""
+	case word == ")" || word == "]" || word == "}":
+		return fmt.Sprintf("`%s` closes nothing", word), "", ""
 	case word == "=":
 		return "`=` is no operator", "did you mean `==`?", ""
 	case word == "&", word == "|":
@@ -204,8 +237,7 @@ func (a *analysis) commentHelp() string {
 // any is a placeholder for what was reported already: any type goes.
 func (a *analysis) any(n ast.Node) ast.Node {
 	id := &ident{name: "§any", typ: AnyField, nilable: true, agg: -1, get: func(*Env) event.Value { return event.Value{} }}
-	a.idents[id.name] = id
-	return at(&ast.IdentifierNode{Value: id.name}, n)
+	return a.use(id, n)
 }
 
 // at gives a new node the place of the one it stands for.
@@ -251,6 +283,9 @@ func (a *analysis) check(root ast.Node) (ast.Node, reflect.Type) {
 // failType reports one finding of the type checker.
 func (a *analysis) failType(n ast.Node, fe *file.Error) {
 	code, help := codeMismatch, ""
+	if a.failOperand(n) {
+		return
+	}
 	switch {
 	case strings.Contains(fe.Message, "argument"), strings.Contains(fe.Message, "overload"):
 		code = codeArgs
@@ -263,6 +298,43 @@ func (a *analysis) failType(n ast.Node, fe *file.Error) {
 		help = a.mismatchHelp(b)
 	}
 	a.failNode(n, code, typeMessage(fe.Message), "", help)
+}
+
+// failOperand reports the operand that is no condition where one is due, or a call
+// of our own function with the wrong arguments; false if it is neither.
+func (a *analysis) failOperand(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "&&", "||", "and", "or":
+			for _, side := range []ast.Node{n.Left, n.Right} {
+				if !isBool(side.Type()) {
+					a.failNode(side, codeMismatch, fmt.Sprintf("`%s` needs true or false, this is %s", n.Operator, withArticle(typeName(side.Type()))), "", "")
+					return true
+				}
+			}
+		}
+	case *ast.UnaryNode:
+		if !isBool(n.Node.Type()) && (n.Operator == "!" || n.Operator == "not") {
+			a.failNode(n.Node, codeMismatch, fmt.Sprintf("`%s` needs true or false, this is %s", n.Operator, withArticle(typeName(n.Node.Type()))), "", "")
+			return true
+		}
+	case *ast.CallNode:
+		if id, ok := n.Callee.(*ast.IdentifierNode); ok && ownFunctions[id.Value] != nil {
+			a.failNode(n, codeArgs, id.Value+" takes other arguments", "", "help: "+signature(id.Value))
+			return true
+		}
+	}
+	return false
+}
+
+func signature(name string) string {
+	for _, f := range Functions() {
+		if f.Name == name {
+			return f.Signature + ": " + f.Doc
+		}
+	}
+	return name
 }
 
 func (a *analysis) mismatchHelp(b *ast.BinaryNode) string {
@@ -312,6 +384,9 @@ func typeMessage(s string) string {
 		if found {
 			return fmt.Sprintf("`%s` does not work on %s", op, strings.TrimSuffix(typ, ")"))
 		}
+	}
+	if rest, ok := strings.CutPrefix(s, "non-bool expression (type "); ok {
+		return fmt.Sprintf("what stands before `?` must be true or false, this is %s", withArticle(strings.TrimSuffix(rest, ") used as condition")))
 	}
 	return strings.TrimSpace(s)
 }

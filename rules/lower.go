@@ -232,6 +232,9 @@ func (l *lowering) binary(n *ast.BinaryNode) (ast.Node, kindOf) {
 	case "||", "or":
 		return l.logic("||", n, n.Left, n.Right)
 	case "==", "!=":
+		if _, isConst := constValue(n.Left); isConst { // one form for both orders
+			n = at(&ast.BinaryNode{Operator: n.Operator, Left: n.Right, Right: n.Left}, n).(*ast.BinaryNode)
+		}
 		return at(&ast.BinaryNode{Operator: n.Operator, Left: l.only(n.Left), Right: l.only(n.Right)}, n), definite(BoolField)
 	case "matches":
 		return l.matches(n, n.Left, n.Right)

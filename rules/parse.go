@@ -65,11 +65,13 @@ func readFile(rep *report, f File) *ruleFile {
 }
 
 func topElsewhere(key string) string {
-	if slices.Contains(ruleKeys, key) {
-		return "belongs to a rule: rules: [{…}], or `defaults`"
-	}
-	if key == "tests" || key == "start" {
-		return "belongs into a test file, named *_test.yaml"
+	switch {
+	case key == "tests" || key == "start":
+		return "belongs into a rule or a test file, named *_test.yaml"
+	case slices.Contains(envelopeKeys, key):
+		return "belongs to a rule, or into `defaults`"
+	case slices.Contains(ruleKeys, key):
+		return "belongs to a rule"
 	}
 	return ""
 }

@@ -60,7 +60,7 @@ func Nearest(name string, known []string) string {
 	best, limit := "", max(1, (len([]rune(name))+1)/3)+1
 	for _, k := range known {
 		d := edits(strings.ToLower(name), strings.ToLower(k))
-		if d < limit && k != name {
+		if d < limit && d < len([]rune(name)) && k != name {
 			best, limit = k, d
 		}
 	}

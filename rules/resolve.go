@@ -114,8 +114,8 @@ func (a *analysis) resolve(n ast.Node) ast.Node {
 	case *ast.VariableDeclaratorNode:
 		return a.resolveLet(n)
 	case *ast.BinaryNode:
-		if n.Operator == "matches" {
-			a.checkPattern(n.Right)
+		if n.Operator == "matches" && !a.checkPattern(n.Right) {
+			return a.resolve(at(&ast.BinaryNode{Operator: "matches", Left: n.Left, Right: at(&ast.StringNode{}, n.Right)}, n))
 		}
 	}
 	return mapChildren(n, a.resolve)
@@ -153,7 +153,7 @@ func (a *analysis) resolveName(n *ast.IdentifierNode) ast.Node {
 		a.fail(loc.From, loc.To, codeField, a.incomplete(n.Value), "", a.groupHelp(n.Value))
 		return a.any(n)
 	}
-	return a.unknownName(n)
+	return a.unknownName(n, n.Value)
 }
 
 func (a *analysis) spanConstant(n ast.Node, text string) ast.Node {
@@ -246,11 +246,12 @@ func eventIdent(name string) *ident {
 	return nil
 }
 
-func (a *analysis) unknownName(n *ast.IdentifierNode) ast.Node {
+// unknownName reports a name that stands for nothing here; path is what it begins.
+func (a *analysis) unknownName(n *ast.IdentifierNode, path string) ast.Node {
 	loc := n.Location()
 	name := n.Value
 	if !a.sc.event && (slices.Contains(fieldNames, name)) {
-		a.failEventHere(loc.From, loc.To, name)
+		a.failEventHere(loc.From, loc.To, path)
 		return a.any(n)
 	}
 	if name == "incident" {
@@ -261,14 +262,14 @@ func (a *analysis) unknownName(n *ast.IdentifierNode) ast.Node {
 	for _, v := range a.vars {
 		known = append(known, v.name)
 	}
-	help := ""
-	if a.sc.event {
-		help = "other fields of a record are under attrs: attrs." + name
+	note, help := didYouMean(name, known), ""
+	switch {
+	case slices.Contains(a.sc.later, name):
+		note, help = "", "a step may read those before it"
+	case note == "" && a.sc.event:
+		help = "other fields of a record are under attrs: attrs." + path
 	}
-	if slices.Contains(a.sc.later, name) {
-		help = "a step may read those before it"
-	}
-	a.fail(loc.From, loc.To, codeName, fmt.Sprintf("unknown name %q", name), didYouMean(name, known), help)
+	a.fail(loc.From, loc.To, codeName, fmt.Sprintf("unknown name %q", name), note, help)
 	if s := Nearest(name, known); s != "" && s != name {
 		if id := a.topIdent(s); id != nil {
 			return a.use(id, n)
@@ -339,7 +340,7 @@ func (a *analysis) resolvePath(n *ast.MemberNode, root *ast.IdentifierNode, name
 		a.fail(names[0].Location().From, names[0].Location().To, codeField, fmt.Sprintf("%s has no fields", root.Value), "", "")
 		return a.any(n)
 	case !a.sc.event || root.Value == "incident" && !a.sc.incident:
-		return a.resolveName(root)
+		return a.unknownName(root, dotted(root, names))
 	}
 	return a.eventPath(n, root.Value, root, names, fieldIdent, func(path string) *ident { return attrIdent(path, a.sc.slots) })
 }
@@ -422,7 +423,7 @@ func (a *analysis) unknownField(n ast.Node, group string, name *ast.StringNode, 
 
 // unknownPath reports an unknown root of a path, and goes on with what was meant.
 func (a *analysis) unknownPath(n *ast.MemberNode, root *ast.IdentifierNode, names []*ast.StringNode, field func(*Field) *ident) ast.Node {
-	a.unknownName(root)
+	a.unknownName(root, dotted(root, names))
 	if s := Nearest(root.Value, a.sc.names()); fieldGroups[s] != nil {
 		return a.groupPath(n, s, names, fieldGroups[s], field)
 	}
@@ -541,7 +542,11 @@ func (a *analysis) resolveCall(n *ast.CallNode) ast.Node {
 	case ownFunctions[name] != nil:
 		return a.resolveOwn(n, name)
 	}
-	a.fail(loc.From, loc.To, codeFunc, fmt.Sprintf("unknown function %q", name), didYouMean(name, functionNames()), "")
+	note := didYouMean(name, functionNames())
+	if s := functionAliases[strings.ToLower(name)]; s != "" {
+		note = "did you mean " + s + "?"
+	}
+	a.fail(loc.From, loc.To, codeFunc, fmt.Sprintf("unknown function %q", name), note, "")
 	if s := Nearest(name, functionNames()); s != "" {
 		c := *n
 		c.Callee = at(&ast.IdentifierNode{Value: s}, callee)
@@ -553,6 +558,14 @@ func (a *analysis) resolveCall(n *ast.CallNode) ast.Node {
 		a.resolve(arg)
 	}
 	return a.any(n)
+}
+
+// functionAliases are names other languages have, with what it is called here.
+var functionAliases = map[string]string{
+	"length": "len(x)", "lenght": "len(x)", "size": "len(x)", "tolower": "lower(x)", "toupper": "upper(x)", "exists": "has(x)",
+	"isset": "has(x)", "includes": "`x contains y`", "contains": "`x contains y`", "startswith": "`x startsWith y`",
+	"endswith": "`x endsWith y`", "regex": "re(text, pattern)", "match": "re(text, pattern)", "regexp": "re(text, pattern)", "percentile": "quantile(0.99, x)",
+	"p99": "quantile(0.99, x)", "mean": "avg(x)", "count_distinct": "distinct(x)", "uniq": "distinct(x)", "dcount": "distinct(x)",
 }
 
 func functionNames() []string {
@@ -580,6 +593,11 @@ func (a *analysis) resolveBuiltin(n *ast.BuiltinNode) ast.Node {
 	if n.Name == "duration" {
 		a.checkConstant(n, 0, checkDuration)
 	}
+	if a.sc.aggs == nil && aggNames[n.Name] != 0 && len(n.Arguments) == 1 && compares(n.Arguments[0]) {
+		from, to := a.nodeSpan(n)
+		a.failAggregateHere(from, to, n.Name)
+		return a.any(n)
+	}
 	c := *n
 	c.Arguments = slices.Clone(n.Arguments)
 	for i, arg := range n.Arguments {
@@ -599,6 +617,12 @@ func (a *analysis) resolveBuiltin(n *ast.BuiltinNode) ast.Node {
 		a.loops = a.loops[:len(a.loops)-1]
 	}
 	return &c
+}
+
+// compares says that a node is a condition, which no function of lists takes.
+func compares(n ast.Node) bool {
+	b, ok := n.(*ast.BinaryNode)
+	return ok && (mirrored[b.Operator] != "" || slices.Contains([]string{"==", "!=", "&&", "||", "and", "or", "contains", "matches", "in"}, b.Operator))
 }
 
 // listsEvents says whether the list is one of events: step.all, filtered or not.

@@ -133,6 +133,9 @@ func (r *report) yamlError(src *source, err error) {
 		if le.ContextMsg != "" {
 			help = fmt.Sprintf("%s that begins at %d:%d", le.ContextMsg, le.ContextMark.Line, le.ContextMark.Column)
 		}
+		if strings.Contains(msg, "mapping values are not allowed") {
+			help = "help: a text with `: ` in it must be quoted"
+		}
 	} else if m := markText.FindStringSubmatch(msg); m != nil {
 		at.line, _ = strconv.Atoi(m[1])
 		if m[2] != "" {
@@ -263,7 +266,7 @@ func (r *reader) keys(n *yaml.Node, what string, known []string, elsewhere func(
 		}
 		if elsewhere != nil {
 			if text := elsewhere(e.name); text != "" {
-				r.fail(e.key, codeOtherKind, fmt.Sprintf("`%s` %s", e.name, text), "", "keys of "+what+": "+keyList(known))
+				r.fail(e.key, codeOtherKind, fmt.Sprintf("`%s` %s", e.name, text), "", "")
 				continue
 			}
 		}
@@ -359,7 +362,11 @@ var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 func (r *reader) int(e entry, least, most int) (int, bool) {
 	n := e.value
 	if n.Kind != yaml.ScalarNode || !plainScalar(n) || n.Tag != "!!int" {
-		r.fail(n, codeType, fmt.Sprintf("`%s` must be a whole number, this is %s", e.name, describe(n)), "", "")
+		note := ""
+		if n.Kind == yaml.ScalarNode && wholeNumber.MatchString(n.Value) {
+			note = "write it without quotes"
+		}
+		r.fail(n, codeType, fmt.Sprintf("`%s` must be a whole number, this is %s", e.name, describe(n)), note, "")
 		return 0, false
 	}
 	if !wholeNumber.MatchString(n.Value) {
