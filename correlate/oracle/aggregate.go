@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -27,7 +28,7 @@ func same(a, b event.Value) bool {
 	if ok && ok2 {
 		return x == y
 	}
-	return a.Kind == b.Kind && a.Int == b.Int && a.Str == b.Str
+	return a.Kind == b.Kind && a.Int == b.Int && a.Str == b.Str && reflect.DeepEqual(a.Any, b.Any)
 }
 
 // arguments are the values of an aggregate's argument that are there.
