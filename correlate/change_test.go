@@ -54,7 +54,7 @@ func TestChange(t *testing.T) {
 			r := ruleOf(t, match+"change: "+x.change)
 			for _, restart := range []bool{false, true} {
 				b := newSolo(r)
-				b.restart = restart
+				b.restart, b.recount = restart, true
 				for _, in := range inputs(t, r, x.lines) {
 					b.feed(in)
 				}

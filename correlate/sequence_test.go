@@ -129,6 +129,7 @@ func findRestarted(tb rapid.TB, r *rules.Rule, stream string) []string {
 }
 
 func (b *solo) find(tb rapid.TB, stream string) []string {
+	b.recount = true
 	for _, in := range parseStream(tb, stream) {
 		in.selected = in.parts != 0
 		b.feed(in)

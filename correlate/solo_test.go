@@ -51,6 +51,8 @@ type solo struct {
 	ended    []string
 	restart  bool  // before every event and timer the machine goes through a snapshot
 	clock    int64 // of run
+	recount  bool  // check the counts of firings
+	fed      []*input
 }
 
 func newSolo(r *rules.Rule) *solo {
@@ -61,8 +63,23 @@ func newSolo(r *rules.Rule) *solo {
 }
 
 func (b *solo) fire(c *call, f firing) {
+	b.counts(f)
 	f.events = slices.Clone(f.events) // they are valid during the call only
 	b.heard = append(b.heard, heard{c.now, c.expired, f})
+}
+
+// counts panics if the count of a firing is not that of the Selected events from
+// its first one on. It knows that one if the machine is not out to tell of others.
+func (b *solo) counts(f firing) {
+	want := 0
+	for _, in := range b.fed {
+		if in.selected && event.Compare(in.ev, f.events[0]) >= 0 {
+			want++
+		}
+	}
+	if len(b.fed) > 0 && f.start == f.events[0].Time && f.count != want {
+		panic(fmt.Sprintf("count is %d, want %d", f.count, want))
+	}
 }
 
 func (b *solo) hold(c *call) {
@@ -87,10 +104,11 @@ func (b *solo) feed(in *input) {
 	b.snapshot()
 	t := &b.call.tally
 	if in.selected {
-		if t.seen == 0 || in.ev.Time != t.at {
-			t.before, t.at = t.seen, in.ev.Time
-		}
+		t.before, t.at = t.seen, in.ev.Time
 		t.seen++
+	}
+	if b.recount {
+		b.fed = append(b.fed, in)
 	}
 	b.call.now, b.call.expired, b.env.Event = in.ev.Time, false, in.ev
 	b.m.event(&b.call, in)
@@ -164,8 +182,7 @@ func indent(text string) string {
 func story(tb rapid.TB, r *rules.Rule, lines string) *solo {
 	tb.Helper()
 	b := newSolo(r)
-	for i, in := range inputs(tb, r, lines) {
-		in.ev.Pos.Seq = uint64(i)
+	for _, in := range inputs(tb, r, lines) {
 		b.feed(in)
 	}
 	return b
@@ -184,6 +201,7 @@ func inputs(tb rapid.TB, r *rules.Rule, lines string) (ins []*input) {
 			continue
 		}
 		ev := parseEvent(tb, f)
+		ev.Pos.Seq = uint64(len(ins))
 		in := &input{ev: ev}
 		for _, x := range m.Match(ev, nil) {
 			in.selected, in.parts, in.args = x.Selected, x.Parts, slices.Clone(x.Args)

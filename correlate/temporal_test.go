@@ -51,7 +51,7 @@ func TestTemporal(t *testing.T) {
 			r := ruleOf(t, sickNode+"  condition: '"+x.condition+"'")
 			for _, restart := range []bool{false, true} {
 				b := newSolo(r)
-				b.restart = restart
+				b.restart, b.recount = restart, true
 				for _, in := range inputs(t, r, nodes(x.lines)) {
 					b.feed(in)
 				}
