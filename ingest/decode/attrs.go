@@ -92,8 +92,13 @@ func (d *Decoder) setAttrs(ev *event.Event, raw string, env *envelope) {
 		data = env.outer
 	}
 	ev.SetLazyAttrs(d.lazyFor(env), data)
-	if d.tab.nSlots > 0 && env.outer == "" && ev.Format == formatNames[fmtJSON] && !d.js.repeat && !d.js.deep && env.stream == "" {
-		d.fillSlots(ev)
+	if d.tab.nSlots == 0 || env.outer != "" {
+		return
+	}
+	if ev.Format != formatNames[fmtJSON] {
+		d.fillPairSlots(ev, env)
+	} else if !d.js.repeat && !d.js.deep {
+		d.fillSlots(ev, env)
 	}
 }
 
@@ -116,13 +121,71 @@ func (d *Decoder) eagerAttrs(ev *event.Event, raw string, env *envelope) {
 }
 
 // fillSlots hands over the values js found for the attribute paths of the rules.
-func (d *Decoder) fillSlots(ev *event.Event) {
+func (d *Decoder) fillSlots(ev *event.Event, env *envelope) {
 	slots := ev.Slots(d.tab.nSlots)
 	for i := range slots {
 		if d.js.slotRc[i] == d.js.record && !d.takenSlot(i) {
 			slots[i] = d.slotValue(d.js.slots[i])
 		}
 	}
+	d.streamSlot(slots, env)
+}
+
+// streamSlot fills the slot of the container runtime's stream.
+func (d *Decoder) streamSlot(slots []event.Value, env *envelope) {
+	if i := d.tab.slot("stream"); env.stream != "" && i >= 0 {
+		slots[i] = event.Value{Kind: event.String, Str: env.stream}
+	}
+}
+
+// pairSlots are the values that a text format's pairs have for slots.
+type pairSlots struct {
+	vals  []val
+	names []string
+	event []uint32 // number of the event that a value is of
+	now   uint32
+	deep  bool // a pair of this event is a tree, whose parts may be wanted
+}
+
+func (p *pairSlots) reset(n int) {
+	p.now++
+	p.deep = false
+	if p.vals == nil && n > 0 {
+		p.vals, p.names, p.event = make([]val, n), make([]string, n), make([]uint32, n)
+	}
+}
+
+// fillPairSlots is fillSlots for text formats.
+func (d *Decoder) fillPairSlots(ev *event.Event, env *envelope) {
+	p := &d.pairSlots
+	if p.deep {
+		return
+	}
+	slots := ev.Slots(d.tab.nSlots)
+	for i := range slots {
+		if p.event[i] == p.now && !d.takenPair(i) {
+			slots[i] = pairValue(p.vals[i])
+		}
+	}
+	d.streamSlot(slots, env)
+}
+
+// takenPair reports whether the pair of slot i went into a named field.
+func (d *Decoder) takenPair(i int) bool {
+	f := d.m.target(d.pairSlots.names[i]).field
+	return f != noField && d.m.taken&(1<<f) != 0 && d.m.vals[f].off == d.pairSlots.vals[i].off
+}
+
+func pairValue(v val) event.Value {
+	switch v.kind {
+	case kTrue, kFalse:
+		return event.Of(v.kind == kTrue)
+	case kNumber:
+		return event.Of(number(v.s))
+	case kNull:
+		return event.Value{}
+	}
+	return event.Value{Kind: event.String, Str: v.s}
 }
 
 // takenSlot reports whether the value of slot i went into a named field and so
@@ -153,6 +216,11 @@ func (d *Decoder) slotValue(v val) event.Value {
 // attributes if they are being collected.
 func (d *Decoder) pair(name string, v val) {
 	d.m.putPath(name, v)
+	if i := d.tab.slot(name); i >= 0 {
+		p := &d.pairSlots
+		p.vals[i], p.names[i], p.event[i] = v, name, p.now
+	}
+	d.pairSlots.deep = d.pairSlots.deep || v.kind >= kObject
 	if d.collect == nil || len(d.collect.pairs) >= maxAttrs {
 		return
 	}
@@ -191,6 +259,8 @@ func attrValue(v val) any {
 		return true
 	case kFalse:
 		return false
+	case kNull:
+		return nil
 	case kNumber:
 		return number(v.s)
 	case kObject, kArray:

@@ -82,8 +82,9 @@ type Decoder struct {
 	lastClass   natsClass
 	sources     map[field]string // which attribute an OTLP record's field came from
 
-	collect *collector // not nil: attributes are wanted, not events
-	spans   *spans     // not nil: where events begin and end is wanted
+	pairSlots pairSlots
+	collect   *collector // not nil: attributes are wanted, not events
+	spans     *spans     // not nil: where events begin and end is wanted
 }
 
 // shared is what all decoders of one New, and the attributes not decoded yet,
@@ -172,6 +173,7 @@ func (d *Decoder) start() *event.Event {
 	d.ev.Reset()
 	d.ev.Kind = "log"
 	d.m.reset()
+	d.pairSlots.reset(d.tab.nSlots)
 	return &d.ev
 }
 

@@ -46,7 +46,7 @@ func jsonSeeds(t testing.TB) [][]byte {
 	return seeds
 }
 
-var testPaths = []string{"user", "k8s.ns", "k8s", "n", "http.status", "msg", "error", "order.total", "a", "name", "status"}
+var testPaths = []string{"user", "k8s.ns", "k8s", "n", "http.status", "msg", "error", "order.total", "a", "name", "status", "stream", "caller", "pid", "thread", "took", "order", "method", "bytes", "upstream.status", "statsz.cpu", "server.ver"}
 
 func TestJSONAgrees(t *testing.T) {
 	a, b := New(Options{AttrPaths: testPaths}), New(Options{AttrPaths: testPaths})
@@ -147,8 +147,12 @@ func retype(v any) any {
 // describeAll decodes a message and describes its events. It checks on the way
 // that slots hold what the attributes do, and that a clone describes alike.
 func describeAll(d *Decoder, b []byte) []map[string]any {
+	return describeRecord(d, ingest.Record{Data: b, Observed: noon.UnixNano()})
+}
+
+func describeRecord(d *Decoder, rec ingest.Record) []map[string]any {
 	var all []map[string]any
-	d.Decode(ingest.Record{Data: b, Observed: noon.UnixNano()}, func(ev *event.Event) {
+	d.Decode(rec, func(ev *event.Event) {
 		m := map[string]any{}
 		slots := make([]event.Value, len(testPaths))
 		for i, p := range testPaths {
@@ -172,13 +176,19 @@ func describeAll(d *Decoder, b []byte) []map[string]any {
 // TestSlots says the same as agrees, where a difference would fail twice alike.
 func TestSlots(t *testing.T) {
 	d := New(Options{AttrPaths: testPaths})
-	for _, s := range jsonSeeds(t) {
-		for _, m := range describeAll(d, s) {
+	check := func(what any, events []map[string]any) {
+		for _, m := range events {
 			for k, v := range m {
 				if k != "event" {
-					t.Errorf("%q: %s: %+v", s, k, v)
+					t.Errorf("%.100q: %s: %+v", what, k, v)
 				}
 			}
 		}
+	}
+	for _, s := range jsonSeeds(t) {
+		check(s, describeAll(d, s))
+	}
+	for name, data := range testdataFiles(t) {
+		check(name, describeRecord(d, ingest.Record{Data: data, Lines: true, Seq: 1, Reference: noon.UnixNano()}))
 	}
 }

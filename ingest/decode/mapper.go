@@ -24,6 +24,8 @@ type mapper struct {
 	time  stamp
 	sev   severity
 
+	targets map[string]target // of keys of formats other than JSON
+
 	timeKey bool  // a time was given, usable or not
 	offs    int32 // values numbered so far, in formats without offsets
 }
@@ -71,10 +73,26 @@ const textFields uint64 = 1<<fMessage | 1<<fError | 1<<fStack | 1<<fService | 1<
 
 // putPath offers the value of a key of a format other than JSON.
 func (m *mapper) putPath(path string, v val) {
-	if t := m.tab.lookup(path); t.field != noField {
-		t.rank = t.rank.at(path, 0)
+	if t := m.target(path); t.field != noField {
 		m.put(&t, v)
 	}
+}
+
+// maxTargets bounds the keys whose targets are remembered.
+const maxTargets = 4096
+
+// target looks a key up, once.
+func (m *mapper) target(path string) target {
+	if t, ok := m.targets[path]; ok {
+		return t
+	}
+	if m.targets == nil || len(m.targets) >= maxTargets {
+		m.targets = map[string]target{}
+	}
+	t := m.tab.lookup(path)
+	t.rank = t.rank.at(path, 0)
+	m.targets[strings.Clone(path)] = t
+	return t
 }
 
 // usable reports whether v can fill the field, and remembers what it was
@@ -94,6 +112,8 @@ func (m *mapper) usable(t *target, v val) bool {
 		return v.kind == kString && v.s != "" || v.kind == kArray && strings.Contains(v.s, `"exc_value"`)
 	case fSeconds, fNanos, fSeverity, fStatus, fNATSSeq, fNATSDeliveries, fNATSCID, fNATSErrCode:
 		return m.usableInt(t.field, v)
+	case fRequestLine:
+		return v.kind == kString && httpVerb(v.s[:wordLen(v.s)])
 	case fAnyMethod:
 		return v.kind == kString && (httpVerb(v.s) || fullMethod(v.s))
 	case fAnyPath:
@@ -345,7 +365,7 @@ func (m *mapper) assignNATS(n *event.NATS, f field) {
 func (m *mapper) message() string {
 	s := m.text(fMessage)
 	if m.vals[fMessage].kind != kArray {
-		return s
+		return strings.TrimRight(s, "\r\n")
 	}
 	m.arena.room(len(s))
 	start := len(m.arena.b)
@@ -492,6 +512,9 @@ func (m *mapper) fillAmbiguous(ev *event.Event) {
 	if m.has(fAnyMethod) {
 		m.anyMethod(ev)
 	}
+	if m.has(fRequestLine) && ev.HTTP.Method == "" {
+		m.requestLine(ev)
+	}
 	if m.has(fAnyStatus) {
 		m.anyStatus(ev, fAnyStatus)
 	}
@@ -518,6 +541,17 @@ func (m *mapper) anyMethod(ev *event.Event) {
 	case ev.HTTP.Method == "":
 		ev.HTTP.Method = s
 	}
+}
+
+// requestLine reads "GET /path HTTP/1.1".
+func (m *mapper) requestLine(ev *event.Event) {
+	method, rest, ok := strings.Cut(m.vals[fRequestLine].text(&m.arena), " ")
+	if !ok {
+		return
+	}
+	ev.HTTP.Method = method
+	path, _, _ := strings.Cut(rest, " ")
+	ev.HTTP.Path = firstText(ev.HTTP.Path, urlPath(path))
 }
 
 func (m *mapper) anyStatus(ev *event.Event, f field) {

@@ -158,8 +158,7 @@ func (d *Decoder) otlpPut(path string, raw any) {
 		}
 		return
 	}
-	if t := d.tab.lookup(path); t.field != noField {
-		t.rank = t.rank.at(path, 0)
+	if t := d.m.target(path); t.field != noField {
 		v := treeVal(raw, d.m.nextOff())
 		d.m.put(&t, v)
 		if d.m.has(t.field) && d.m.vals[t.field].off == v.off {

@@ -3,6 +3,7 @@ package decode
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -351,20 +352,28 @@ func (a *arena) unescape(s string) string {
 }
 
 func appendUnescaped(dst []byte, s string) []byte {
-	for i := 0; i < len(s); {
-		switch c := s[i]; {
-		case c == '\\':
-			var n int
-			dst, n = appendEscape(dst, s[i:])
-			i += n
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
-			i++
-		default:
-			r, n := utf8.DecodeRuneInString(s[i:])
-			dst = utf8.AppendRune(dst, r)
-			i += n
+	for s != "" {
+		run := strings.IndexByte(s, '\\')
+		if run < 0 {
+			run = len(s)
 		}
+		dst = appendValid(dst, s[:run])
+		if s = s[run:]; s != "" {
+			var n int
+			dst, n = appendEscape(dst, s)
+			s = s[n:]
+		}
+	}
+	return dst
+}
+
+// appendValid appends s with U+FFFD for each byte that is not UTF-8.
+func appendValid(dst []byte, s string) []byte {
+	if utf8.ValidString(s) {
+		return append(dst, s...)
+	}
+	for _, r := range s {
+		dst = utf8.AppendRune(dst, r)
 	}
 	return dst
 }

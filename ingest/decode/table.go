@@ -63,6 +63,7 @@ const (
 	fNATSHost
 	fNATSErrCode
 	fNATSLeader
+	fRequestLine
 	fAnySubject
 	fAnyStream
 	fAnyConsumer
@@ -74,7 +75,7 @@ const _ = uint(64 - nFields) // fields are bits of a word
 // ambiguous fields come from keys that mean something else as often. They fill
 // the named field only where the record supports it, and stay in attrs too.
 const ambiguous uint64 = 1<<fName | 1<<fAnyMethod | 1<<fAnyPath | 1<<fAnyStatus | 1<<fAnyDuration | 1<<fAnyCode | 1<<fStack |
-	1<<fAnySubject | 1<<fAnyStream | 1<<fAnyConsumer
+	1<<fRequestLine | 1<<fAnySubject | 1<<fAnyStream | 1<<fAnyConsumer
 
 // keyTable says which keys fill which field, best first: of the keys of one
 // field that a record has, the first one with a usable value counts. Case and the
@@ -111,7 +112,8 @@ var keyTable = []struct {
 	{fPath, "http.path", "http.path url.path http.target http.req.path http.request.path httppath http.url url.full url.original req.url req.path request.path request.url requesturi requestpath httprequest.requesturl xenvoyoriginalpath"},
 	{fAnyPath, "", "path uri url target"},
 	{fStatus, "http.status", "http.status http.response.statuscode http.statuscode http.resp.status http.response.status httpstatus httpstatuscode res.statuscode res.status response.status response.statuscode responsecode responsestatus httprequest.status"},
-	{fAnyStatus, "", "status statuscode"},
+	{fRequestLine, "", "request requestline"},
+	{fAnyStatus, "", "status statuscode response"},
 	{fDuration, "http.duration_ms", "http.durationms http.server.request.duration http.client.request.duration http.resp.tookms http.duration responsetime requesttime event.duration httprequest.latency upstreamresponsetime elapsedmilliseconds"},
 	{fAnyDuration, "", "durationms latencyms elapsedms tookms timems durations durationseconds latencys elapseds durationns latencyns elapsedns durationus latencyus duration latency elapsed took"},
 	{fClient, "http.client", "http.client client.address http.clientip client.ip clientip remoteaddr remoteip httprequest.remoteip http.remoteaddr net.peer.ip net.sock.peer.addr req.remoteaddress source.address source.ip xforwardedfor downstreamremoteaddress"},
