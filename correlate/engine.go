@@ -52,6 +52,7 @@ type Engine struct {
 	matches   slab[rules.Match]
 	args      slab[event.Value]
 	stats     Stats
+	restored  Reloaded
 }
 
 // New returns an engine without state.

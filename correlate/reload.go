@@ -24,6 +24,10 @@ type Reloaded struct {
 	Stay, Resolved map[string]int
 }
 
+func newReloaded(gen uint64) Reloaded {
+	return Reloaded{Gen: gen, Stay: map[string]int{}, Resolved: map[string]int{}}
+}
+
 // oldRule is the state of a rule of before.
 type oldRule struct {
 	id, shape, logic, text string
@@ -60,7 +64,7 @@ func (e *Engine) Reload(set *rules.Set, emit func(*Transition)) Reloaded {
 	}
 	e.rebuffer(evs)
 	e.gen++
-	rep := Reloaded{Gen: e.gen, Stay: map[string]int{}, Resolved: map[string]int{}}
+	rep := newReloaded(e.gen)
 	if err := e.inherit(olds, &rep); err != nil {
 		panic(err) // encode and decode disagree
 	}
@@ -261,9 +265,7 @@ func (s *stage) orphan(id, cause string, now int64, rep *Reloaded) {
 		t.DurationMS = at.Sub(t.StartedAt).Milliseconds()
 		t.Suppressed, t.SuppressedBy = false, nil
 		s.drafts = append(s.drafts, draft{t: &t, rule: cmp.Or(l.rule, nobody)})
-		if rep.Resolved != nil {
-			rep.Resolved[id]++
-		}
+		rep.Resolved[id]++
 	}
 }
 

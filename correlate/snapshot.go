@@ -122,7 +122,7 @@ func (e *Engine) decode(d *decoder) {
 	e.stats.Duplicates = d.uint()
 	e.dedup.decode(d)
 	e.stage.decode(d)
-	e.rebuffer(d.eventList())
+	buffered := d.eventList()
 	olds := make([]oldRule, 0, min(d.len(), 1<<16))
 	for range cap(olds) {
 		olds = append(olds, oldRule{
@@ -132,10 +132,16 @@ func (e *Engine) decode(d *decoder) {
 	if d.err != nil {
 		return
 	}
-	if err := e.inherit(olds, new(Reloaded)); err != nil {
+	e.rebuffer(buffered)
+	e.restored = newReloaded(e.gen)
+	if err := e.inherit(olds, &e.restored); err != nil {
 		d.err = err
 	}
 }
+
+// Restored says what Restore made of rules that differ from the snapshot's; zero
+// if the engine is new.
+func (e *Engine) Restored() Reloaded { return e.restored }
 
 // rebuffer puts events back into the reorder buffer.
 func (e *Engine) rebuffer(evs []*event.Event) {
