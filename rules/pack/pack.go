@@ -1,0 +1,133 @@
+// Package pack holds the rules that come with the program.
+//
+// A pack is a directory of rule files, embedded: `--pack nats` turns one on. Its
+// files are called pack:NAME/FILE in messages. A user's rule with the id of a
+// rule of the pack takes its place: give the ids to Files.
+package pack
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"corral/rules"
+)
+
+//go:embed */*.yaml
+var embedded embed.FS
+
+// Names are the packs there are, sorted.
+func Names() []string {
+	entries, err := embedded.ReadDir(".")
+	if err != nil {
+		panic(err) // embedded: cannot fail
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// Files returns the rule files of a pack, sorted by name, without the rules whose
+// ids are in without. Lines keep their numbers, so that a diagnostic about a file
+// points at the same place whatever was left out.
+func Files(name string, without []string) ([]rules.File, error) {
+	if !slices.Contains(Names(), name) {
+		return nil, fmt.Errorf("there is no pack %q: there is %s", name, strings.Join(Names(), ", "))
+	}
+	entries, err := embedded.ReadDir(name)
+	if err != nil {
+		return nil, err
+	}
+	var out []rules.File
+	for _, e := range entries {
+		if rules.IsTestFile(e.Name()) {
+			continue
+		}
+		data, err := embedded.ReadFile(path.Join(name, e.Name()))
+		if err != nil {
+			panic(err)
+		}
+		if data, err = leaveOut(data, without); err != nil {
+			return nil, fmt.Errorf("pack:%s/%s: %w", name, e.Name(), err)
+		}
+		if data == nil {
+			continue
+		}
+		out = append(out, rules.File{Name: "pack:" + name + "/" + e.Name(), Data: data})
+	}
+	return out, nil
+}
+
+// IDs returns the ids of the rules in files, for Files to leave out: those of a
+// file that is not YAML are none, which loading it will say.
+func IDs(files []rules.File) []string {
+	var ids []string
+	for _, f := range files {
+		list, err := ruleNodes(f.Data)
+		if err != nil {
+			continue
+		}
+		for _, r := range list {
+			ids = append(ids, ruleID(r))
+		}
+	}
+	return ids
+}
+
+// leaveOut blanks the lines of the rules named; nil says that none is left.
+func leaveOut(data []byte, without []string) ([]byte, error) {
+	list, err := ruleNodes(data)
+	if err != nil {
+		return nil, err
+	}
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	left := len(list)
+	for i, r := range list {
+		if !slices.Contains(without, ruleID(r)) {
+			continue
+		}
+		left--
+		end := len(lines)
+		if i+1 < len(list) {
+			end = list[i+1].Line - 1
+		}
+		for n := r.Line - 1; n < end; n++ {
+			lines[n] = []byte("\n")
+		}
+	}
+	if left == 0 {
+		return nil, nil
+	}
+	return bytes.Join(lines, nil), nil
+}
+
+// ruleNodes are the mappings under `rules:`, in the order of the file.
+func ruleNodes(data []byte) ([]*yaml.Node, error) {
+	var doc struct {
+		Rules []yaml.Node `yaml:"rules"`
+	}
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return nil, err
+	}
+	out := make([]*yaml.Node, len(doc.Rules))
+	for i := range doc.Rules {
+		out[i] = &doc.Rules[i]
+	}
+	return out, nil
+}
+
+func ruleID(n *yaml.Node) string {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "id" {
+			return n.Content[i+1].Value
+		}
+	}
+	return ""
+}

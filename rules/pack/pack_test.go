@@ -1,0 +1,107 @@
+package pack
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"corral/rules"
+	"corral/ruletest"
+)
+
+func load(t *testing.T, files []rules.File) *rules.Set {
+	t.Helper()
+	set, diags := rules.Parse(files)
+	if set == nil {
+		t.Fatalf("the pack does not load: %v", diags)
+	}
+	return set
+}
+
+func files(t *testing.T, without ...string) []rules.File {
+	t.Helper()
+	files, err := Files("nats", without)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestPackTests(t *testing.T) {
+	var out bytes.Buffer
+	rep, err := ruletest.Run([]string{"nats"}, ruletest.Options{}, &out)
+	if err != nil || rep.Failed > 0 || rep.Ran == 0 {
+		t.Fatalf("%d of %d tests failed: %v\n%s", rep.Failed, rep.Ran, err, out.String())
+	}
+}
+
+// Whoever is called at night needs to know what to do, and each rule must have
+// opened in a test.
+func TestEveryRuleIsCompleteAndTested(t *testing.T) {
+	var tests []byte
+	err := filepath.WalkDir("nats", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && rules.IsTestFile(path) && strings.HasSuffix(path, ".yaml") {
+			data, err := os.ReadFile(path)
+			tests = append(tests, data...)
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range load(t, files(t)).Rules {
+		if r.Runbook == "" || r.Owner != "nats" {
+			t.Errorf("%s: runbook %q, owner %q", r.ID, r.Runbook, r.Owner)
+		}
+		if opened := regexp.MustCompile(`rule: ` + r.ID + `,.* open: `); !opened.Match(tests) {
+			t.Errorf("%s opens in no test", r.ID)
+		}
+	}
+}
+
+func TestFilesLeavesOutWhatIsOverridden(t *testing.T) {
+	user := []rules.File{{Name: "mine.yaml", Data: []byte(`version: 1
+rules:
+  - id: nats-stale-clients
+    match: nats.reason == "Stale Connection"
+    group_by: [nats.host]
+    event: {}
+`)}}
+	without := IDs(user)
+	if !slices.Equal(without, []string{"nats-stale-clients"}) {
+		t.Fatalf("ids of the user's rules: got %q", without)
+	}
+	set := load(t, append(files(t, without...), user...))
+	if got := set.Rule("nats-stale-clients").File; got != "mine.yaml" {
+		t.Errorf("the rule is of %s, want mine.yaml", got)
+	}
+	all := load(t, files(t))
+	if len(set.Rules) != len(all.Rules) {
+		t.Errorf("got %d rules, want as many as the pack has: %d", len(set.Rules), len(all.Rules))
+	}
+	if a, b := all.Rule("js-disk-failure"), set.Rule("js-disk-failure"); a.File != b.File || a.Line != b.Line {
+		t.Errorf("another rule has moved: from %s:%d to %s:%d", a.File, a.Line, b.File, b.Line)
+	}
+}
+
+func TestFilesWithoutAnyRule(t *testing.T) {
+	got := files(t, IDs(files(t))...)
+	if len(got) != 0 {
+		t.Errorf("all rules left out: got %d files, want none", len(got))
+	}
+}
+
+func TestFilesOfNoPack(t *testing.T) {
+	for _, name := range []string{"kafka", "", ".", "nats/testdata", "../pack"} {
+		_, err := Files(name, nil)
+		if want := `there is no pack "` + name + `": there is nats`; err == nil || err.Error() != want {
+			t.Errorf("Files(%q): got %v, want %s", name, err, want)
+		}
+	}
+}
