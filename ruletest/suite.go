@@ -108,11 +108,28 @@ func (s *suite) of(name string) ([]*File, error) {
 		f, err := Load(name)
 		return []*File{f}, err
 	}
-	set, err := s.load([]string{name})
+	paths := []string{name}
+	if !loads(paths) {
+		paths = []string{filepath.Dir(name)} // its rules may name those of other files
+	}
+	set, err := s.load(paths)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return Inline(set)
+	all, err := Inline(set)
+	var files []*File
+	for _, f := range all {
+		if filepath.Clean(f.Path) == filepath.Clean(name) {
+			f.Rules = paths
+			files = append(files, f)
+		}
+	}
+	return files, err
+}
+
+func loads(paths []string) bool {
+	set, _, err := rules.Load(paths)
+	return err == nil && set != nil
 }
 
 func yamlFiles(dir string) ([]string, error) {
