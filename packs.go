@@ -1,10 +1,21 @@
 package main
 
-import "corral/rules"
+import (
+	"corral/rules"
+	"corral/rules/pack"
+)
 
-func packFiles(names []string) ([]rules.File, error) {
-	if len(names) > 0 {
-		return nil, usageError("--pack %q: there is no such pack", names[0])
+// packFiles are the rule files of the packs named, without the rules that have a
+// namesake in overriding: a user's rule takes the place of the pack's.
+func packFiles(names []string, overriding ...rules.File) ([]rules.File, error) {
+	ids := pack.IDs(overriding)
+	var files []rules.File
+	for _, name := range names {
+		more, err := pack.Files(name, ids)
+		if err != nil {
+			return nil, usageError("--pack: %w", err)
+		}
+		files = append(files, more...)
 	}
-	return nil, nil
+	return files, nil
 }
