@@ -135,6 +135,7 @@ func (m *firstSeen) event(c *call, in *input) {
 	known := m.values.touch(hashValue(in.args[0]), c.now)
 	if limit := m.rule.Limits.Groups; limit > 0 && m.values.len() > limit {
 		m.values.drop()
+		*c.dropped++
 	}
 	if !known && c.now-m.since >= int64(m.rule.Change.Learn) {
 		c.fire(firing{start: c.now, count: c.tally.since(c.tally.before), events: []*event.Event{in.ev}})

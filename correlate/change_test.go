@@ -68,6 +68,9 @@ func TestFirstSeenIsBounded(t *testing.T) {
 	r := ruleOf(t, "match: attrs.type == 'x'\nlimits: {groups: 3}\nchange: {of: attrs.v, detect: first_seen, memory: 1h}")
 	b := story(t, r, "0 x v=1\n 1 x v=2\n 2 x v=3\n 3 x v=1\n 4 x v=4\n 5 x v=1\n 6 x v=2")
 	expect(t, b.timed(), "x@0, x@1, x@2, x@4, x@6") // 2 was the stalest at 4
+	if b.dropped != 2 {
+		t.Errorf("%d values were dropped, want 2", b.dropped)
+	}
 }
 
 func TestChangeFreesKeys(t *testing.T) {

@@ -69,7 +69,7 @@ func newRuleState(r *rules.Rule, o Options) *ruleState {
 	s := &ruleState{rule: r, trace: o.Trace, vals: make([]event.Value, len(r.Aggs))}
 	s.past.limit = r.Limits.Groups
 	s.only = expected(r)
-	s.call = call{rule: r, env: &s.env, errors: &s.stats.Errors, core: s}
+	s.call = call{rule: r, env: &s.env, errors: &s.stats.Errors, dropped: &s.stats.Dropped, core: s}
 	if k, ok := countsOnly(r); ok {
 		s.counter = newCounter(r, k)
 	} else {

@@ -138,6 +138,8 @@ type call struct {
 	tally tally
 	// errors counts evaluations that failed: hand it what Expr.Bool reports.
 	errors *uint64
+	// dropped counts what a machine gave up for a limit.
+	dropped *uint64
 
 	core signals
 	key  uint32 // of core.keys

@@ -32,8 +32,6 @@ type program struct {
 	head, tail int
 	readsAll   bool
 
-	dropped uint64 // partial matches given up for limit
-
 	// Of the call being made; the machines of a rule are called one at a time.
 	matches []*partial // became matches
 	fresh   []*partial // branched off

@@ -94,7 +94,7 @@ func (q *sequence) event(c *call, in *input) {
 	q.tell(c)
 	q.sweep()
 	if len(q.partials) > q.limit {
-		q.shed(c.now)
+		q.shed(c)
 	}
 }
 

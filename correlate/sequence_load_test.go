@@ -37,8 +37,8 @@ func TestSequenceFlood(t *testing.T) {
 					t.Fatalf("%d partial matches are kept", len(q.partials))
 				}
 			}
-			if got := len(q.partials) + int(q.dropped); got != x.begun {
-				t.Errorf("%d are kept and %d were dropped, want %d in all", len(q.partials), q.dropped, x.begun)
+			if got := len(q.partials) + int(b.dropped); got != x.begun {
+				t.Errorf("%d are kept and %d were dropped, want %d in all", len(q.partials), b.dropped, x.begun)
 			}
 			if q.partials[0].begun != 1 {
 				t.Errorf("the oldest is gone")

@@ -67,14 +67,14 @@ func (q *sequence) sweep() {
 // Then of the step where most are every other one goes, not the oldest and not
 // the youngest: what a match is told to have begun with stays nearly right, and
 // the work is done once for many.
-func (q *sequence) shed(now int64) {
+func (q *sequence) shed(c *call) {
 	for _, m := range q.partials {
-		q.lapse(m, now)
+		q.lapse(m, c.now)
 		q.dead = q.dead || !m.live()
 	}
 	q.sweep()
 	for len(q.partials) > q.limit {
-		q.decimate(q.crowd())
+		*c.dropped += q.decimate(q.crowd())
 	}
 }
 
@@ -91,7 +91,8 @@ func (q *sequence) crowd() int {
 	return crowd
 }
 
-func (q *sequence) decimate(step int) {
+// decimate drops partial matches of a step and says how many.
+func (q *sequence) decimate(step int) uint64 {
 	var of []*partial
 	for _, m := range q.partials {
 		if m.cur == step {
@@ -110,10 +111,10 @@ func (q *sequence) decimate(step int) {
 	}
 	for _, m := range drop {
 		m.open, m.ending = 0, false
-		q.dropped++
 	}
 	q.dead = true
 	q.sweep()
+	return uint64(len(drop))
 }
 
 // maxFree is how many partial matches a rule keeps for use again.

@@ -45,6 +45,7 @@ type solo struct {
 	call     call
 	env      rules.Env
 	errors   uint64
+	dropped  uint64
 	heard    []heard
 	holding  bool
 	releases []int64 // the last instants given
@@ -58,7 +59,7 @@ type solo struct {
 func newSolo(r *rules.Rule) *solo {
 	b := &solo{rule: r, make: makers[r.Kind](r)}
 	b.m = b.make()
-	b.call = call{rule: r, env: &b.env, errors: &b.errors, core: b}
+	b.call = call{rule: r, env: &b.env, errors: &b.errors, dropped: &b.dropped, core: b}
 	return b
 }
 

@@ -15,6 +15,7 @@ type RuleStats struct {
 	Refused        uint64 // events of keys there was no room for
 	Oversize       uint64 // events whose key is longer than 4 KiB
 	Errors         uint64 // evaluations that failed
+	Dropped        uint64 // partial matches given up for limits.partials, values of a change rule for limits.groups
 
 	Keys       int                     // with state
 	Open       int                     // incidents, a collapsed one counts as one
