@@ -65,7 +65,7 @@ func (d *Decoder) collectOuter(s string, carried ...val) {
 func (d *Decoder) takenOffsets() *offsets {
 	var o offsets
 	for f := range nFields {
-		if d.m.taken&(1<<f) != 0 {
+		if d.m.usedUp(f) {
 			o = append(o, d.m.vals[f].off)
 		}
 	}
@@ -173,7 +173,7 @@ func (d *Decoder) fillPairSlots(ev *event.Event, env *envelope) {
 // takenPair reports whether the pair of slot i went into a named field.
 func (d *Decoder) takenPair(i int) bool {
 	f := d.m.target(d.pairSlots.names[i]).field
-	return f != noField && d.m.taken&(1<<f) != 0 && d.m.vals[f].off == d.pairSlots.vals[i].off
+	return f != noField && d.m.usedUp(f) && d.m.vals[f].off == d.pairSlots.vals[i].off
 }
 
 func pairValue(v val) event.Value {
@@ -192,7 +192,7 @@ func pairValue(v val) event.Value {
 // is no attribute.
 func (d *Decoder) takenSlot(i int) bool {
 	f := d.js.slotBy[i].target.field
-	return f != noField && d.m.taken&(1<<f) != 0 && d.m.vals[f].off == d.js.slots[i].off
+	return f != noField && d.m.usedUp(f) && d.m.vals[f].off == d.js.slots[i].off
 }
 
 func (d *Decoder) slotValue(v val) event.Value {

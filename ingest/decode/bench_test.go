@@ -81,13 +81,17 @@ func repeated(b *testing.B, path string, n int) []byte {
 func BenchmarkNATSServerLog(b *testing.B) {
 	benchmarkLines(b, repeated(b, "testdata/lines/server-log-single.txt.gz", 1000))
 }
+
 func BenchmarkLogfmt(b *testing.B) {
 	benchmarkLines(b, repeated(b, "testdata/lines/go-slog-text.log", 1000))
 }
+
 func BenchmarkAccessLog(b *testing.B) {
 	benchmarkLines(b, repeated(b, "testdata/lines/access.log", 1000))
 }
+
 func BenchmarkKlog(b *testing.B) { benchmarkLines(b, repeated(b, "testdata/lines/go-klog.log", 1000)) }
+
 func BenchmarkNATSEvents(b *testing.B) {
 	benchmarkLines(b, repeated(b, "testdata/lines/nats-advisories.jsonl.zst", 1000))
 }

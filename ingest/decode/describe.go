@@ -32,8 +32,14 @@ func Describe(ev *event.Event) Description {
 		d.time("observed", ev.Observed)
 	}
 	for _, f := range []struct{ name, text string }{
-		{"kind", ev.Kind}, {"type", ev.Type}, {"subject", ev.Subject}, {"service", ev.Service}, {"instance", ev.Instance},
-		{"host", ev.Host}, {"env", ev.Env}, {"logger", ev.Logger},
+		{"kind", ev.Kind},
+		{"type", ev.Type},
+		{"subject", ev.Subject},
+		{"service", ev.Service},
+		{"instance", ev.Instance},
+		{"host", ev.Host},
+		{"env", ev.Env},
+		{"logger", ev.Logger},
 	} {
 		d.given(f.name, f.text)
 	}
@@ -74,8 +80,17 @@ func (d *Description) rpc(r *event.RPC) {
 
 func (d *Description) nats(n *event.NATS) {
 	for _, f := range []struct{ name, text string }{
-		{"account", n.Account}, {"server", n.Server}, {"cluster", n.Cluster}, {"stream", n.Stream}, {"consumer", n.Consumer},
-		{"subject", n.Subject}, {"reason", n.Reason}, {"client", n.Client}, {"user", n.User}, {"host", n.Host}, {"leader", n.Leader},
+		{"account", n.Account},
+		{"server", n.Server},
+		{"cluster", n.Cluster},
+		{"stream", n.Stream},
+		{"consumer", n.Consumer},
+		{"subject", n.Subject},
+		{"reason", n.Reason},
+		{"client", n.Client},
+		{"user", n.User},
+		{"host", n.Host},
+		{"leader", n.Leader},
 	} {
 		d.given("nats."+f.name, f.text)
 	}

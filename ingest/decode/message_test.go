@@ -210,24 +210,44 @@ func TestOptions(t *testing.T) {
 		line string
 		ok   func(*event.Event) bool
 	}{
-		{"map", Options{Map: []string{"service=attrs.meta.app", "level=sev"}}, `{"meta":{"app":"pay"},"service":"wrong","level":"info","sev":"fatal"}`,
+		{
+			"map",
+			Options{Map: []string{"service=attrs.meta.app", "level=sev"}},
+			`{"meta":{"app":"pay"},"service":"wrong","level":"info","sev":"fatal"}`,
 			func(ev *event.Event) bool {
 				return ev.Service == "pay" && ev.Level == "fatal" && ev.Attr("service") == "wrong"
-			}},
+			},
+		},
 		{"service", Options{Service: "edge"}, "hello there", func(ev *event.Event) bool { return ev.Service == "edge" }},
-		{"location", Options{Location: time.FixedZone("x", 8*3600)}, "2026-11-22 16:00:00,5 INFO a.B - m",
-			func(ev *event.Event) bool { return ev.When().Hour() == 8 && ev.TimeQuality == event.TimeNoZone }},
-		{"layout", Options{TimeLayout: "%y%m%d %H%M%S"}, "081109 203615 148 INFO dfs.DataNode: got block",
-			func(ev *event.Event) bool { return ev.When().Year() == 2008 && ev.Format == "pattern" }},
-		{"layout of a key", Options{TimeLayout: "02.01.2006 15:04:05"}, `{"time":"22.11.2026 08:00:00","msg":"m"}`,
-			func(ev *event.Event) bool { return ev.When().Month() == 11 && ev.When().Hour() == 8 }},
+		{
+			"location",
+			Options{Location: time.FixedZone("x", 8*3600)},
+			"2026-11-22 16:00:00,5 INFO a.B - m",
+			func(ev *event.Event) bool { return ev.When().Hour() == 8 && ev.TimeQuality == event.TimeNoZone },
+		},
+		{
+			"layout",
+			Options{TimeLayout: "%y%m%d %H%M%S"},
+			"081109 203615 148 INFO dfs.DataNode: got block",
+			func(ev *event.Event) bool { return ev.When().Year() == 2008 && ev.Format == "pattern" },
+		},
+		{
+			"layout of a key",
+			Options{TimeLayout: "02.01.2006 15:04:05"},
+			`{"time":"22.11.2026 08:00:00","msg":"m"}`,
+			func(ev *event.Event) bool { return ev.When().Month() == 11 && ev.When().Hour() == 8 },
+		},
 		{"text", Options{Format: "text"}, `{"msg":"m"}`, func(ev *event.Event) bool { return ev.Format == "text" && ev.Message == `{"msg":"m"}` }},
 		{"json", Options{Format: "json"}, `level=info msg=m`, func(ev *event.Event) bool { return ev.Format == "text" }},
 		{"logfmt", Options{Format: "logfmt"}, `a=1 msg=m`, func(ev *event.Event) bool { return ev.Format == "logfmt" && ev.Message == "m" && ev.Attr("a") == 1 }},
-		{"docker in logfmt", Options{Format: "logfmt"}, `{"log":"a=1 msg=m\n","stream":"stderr","time":"2026-11-22T08:00:00Z"}`,
+		{
+			"docker in logfmt",
+			Options{Format: "logfmt"},
+			`{"log":"a=1 msg=m\n","stream":"stderr","time":"2026-11-22T08:00:00Z"}`,
 			func(ev *event.Event) bool {
 				return ev.Format == "logfmt" && ev.Message == "m" && ev.Attr("stream") == "stderr"
-			}},
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			events, _ := gather(c.opt, ingest.Record{Data: []byte(c.line), Lines: true, Seq: 1, Reference: noon.UnixNano()})

@@ -178,7 +178,7 @@ func (d *Decoder) from(f field, path string) {
 // dropTaken removes the attributes that went into named fields.
 func (d *Decoder) dropTaken(attrs map[string]any) {
 	for f, path := range d.sources {
-		if d.m.taken&(1<<f) != 0 {
+		if d.m.usedUp(f) {
 			delete(attrs, path)
 		}
 	}

@@ -118,7 +118,7 @@ func levelToken(w string) bool {
 		return false
 	}
 	_, ok := levelWord(w)
-	return ok && (isLevelWord(strings.ToUpper(w)))
+	return ok && isLevelWord(strings.ToUpper(w))
 }
 
 // levelAhead reports whether a level stands among the first words of s.

@@ -34,7 +34,6 @@ func (d *Decoder) syslog(s string) bool {
 	if ok {
 		d.setLevel(syslogSeverity[pri&7])
 		d.pairText("facility", facilityNames[pri>>3])
-		d.m.have &^= 1 << fService // the facility is no service
 		if strings.HasPrefix(rest, "1 ") && d.syslog5424(s) {
 			return true
 		}

@@ -7,153 +7,11 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// field is a named fact of an event, before it is known which key it comes from.
-type field uint8
-
-const (
-	noField field = iota
-	fTime
-	fSeconds // first half of a time given as a pair
-	fNanos   // second half
-	fLevel
-	fSeverity // OpenTelemetry's number
-	fMessage
-	fError
-	fStack // gives an error where nothing better does
-	fService
-	fPod // gives a service and an instance
-	fContainer
-	fInstance
-	fHost
-	fEnv
-	fLogger
-	fName // service or logger, depending on the library
-	fTrace
-	fSpan
-	fTraceparent
-	fRequest
-	fMethod
-	fAnyMethod
-	fRoute
-	fPath
-	fAnyPath
-	fStatus
-	fAnyStatus // HTTP number or gRPC name
-	fDuration
-	fAnyDuration
-	fClient
-	fRPCSystem
-	fRPCService
-	fRPCMethod
-	fRPCCode
-	fRPCDuration
-	fAnyCode
-	fNATSAccount
-	fNATSServer
-	fNATSCluster
-	fNATSStream
-	fNATSConsumer
-	fNATSSubject
-	fNATSSeq
-	fNATSDeliveries
-	fNATSReason
-	fNATSCID
-	fNATSClient
-	fNATSUser
-	fNATSHost
-	fNATSErrCode
-	fNATSLeader
-	fRequestLine
-	fAnySubject
-	fAnyStream
-	fAnyConsumer
-	nFields
-)
-
-const _ = uint(64 - nFields) // fields are bits of a word
-
-// ambiguous fields come from keys that mean something else as often. They fill
-// the named field only where the record supports it, and stay in attrs too.
-const ambiguous uint64 = 1<<fName | 1<<fAnyMethod | 1<<fAnyPath | 1<<fAnyStatus | 1<<fAnyDuration | 1<<fAnyCode | 1<<fStack |
-	1<<fRequestLine | 1<<fAnySubject | 1<<fAnyStream | 1<<fAnyConsumer
-
-// keyTable says which keys fill which field, best first: of the keys of one
-// field that a record has, the first one with a usable value counts. Case and the
-// characters _ and - make no difference (trace_id, traceId, TraceID). A dotted
-// path is met flat ("http.status") as well as nested.
-var keyTable = []struct {
-	field field
-	name  string // as Options.Map calls it
-	keys  string
-}{
-	{fTime, "time", "@timestamp timestamp time ts @t datetime eventtime asctime logtime instant timeunixnano realtimetimestamp sourcerealtimetimestamp starttime timeiso8601 timelocal date created epoch msec observedtimestamp"},
-	{fSeconds, "", "timestampseconds"},
-	{fNanos, "", "timestampnanos"},
-	{fLevel, "level", "level severity log.level lvl @l loglevel levelname severitytext level.name syslog.severity.name logging.level levelvalue levelno priority syslog.severity.code"},
-	{fSeverity, "severity_number", "severitynumber"},
-	{fMessage, "message", "formattedmessage message msg @m @mt shortmessage event body body.stringvalue log textpayload fullmessage log.message event.original messagetemplate text"},
-	{fError, "error", "error.message err.message error err exception.message exception.excvalue exception.exceptionmessage throwable.message thrown.message errormessage errmsg error.msg err.msg grpc.error exception @x exc excinfo thrown throwable errors error.type errorverbose"},
-	{fStack, "", "stacktrace stack error.stacktrace error.stack err.stack exception.stacktrace exception.stacktrace"},
-	{fService, "service", "service.name service servicename app.name app application applicationname otelservicename resource.service.name dd.service serviceid kubernetes.labels.app.kubernetes.io/name kubernetes.podlabels.app.kubernetes.io/name kubernetes.labels.appkubernetesio/name kubernetes.labels.app kubernetes.podlabels.app kubernetes.labels.k8sapp k8s.deployment.name appname syslog.appname microservice program syslogidentifier systemdunit systemd.unit facility"},
-	{fPod, "", "k8s.pod.name kubernetes.podname kubernetes.pod.name podname pod"},
-	{fContainer, "", "k8s.container.name kubernetes.containername kubernetes.container.name container.name containername container"},
-	{fInstance, "instance", "service.instance.id instance instanceid service.node.name"},
-	{fHost, "host", "host.name host hostname host.hostname k8s.node.name kubernetes.host kubernetes.node.name kubernetes.nodename nodename node machinename server.hostname"},
-	{fEnv, "env", "deployment.environment.name deployment.environment service.environment env environment dd.env"},
-	{fLogger, "logger", "log.logger logger loggername sourcecontext scope.name otel.scope.name instrumentationscope.name"},
-	{fName, "", "name"},
-	{fTrace, "trace_id", "traceid trace.id oteltraceid @tr logging.googleapis.com/trace xb3traceid xtraceid dd.traceid trace"},
-	{fSpan, "span_id", "spanid span.id otelspanid @sp logging.googleapis.com/spanid xb3spanid dd.spanid"},
-	{fTraceparent, "", "traceparent ubertraceid b3 req.headers.traceparent"},
-	{fRequest, "request_id", "requestid http.requestid http.request.id http.req.id request.id req.id reqid xrequestid http.request.header.xrequestid correlationid xcorrelationid req.headers.xrequestid"},
-	{fMethod, "http.method", "http.request.method http.method http.req.method httpmethod req.method request.method requestmethod httprequest.requestmethod"},
-	{fAnyMethod, "", "method verb"},
-	{fRoute, "http.route", "http.route httproute route endpoint"},
-	{fPath, "http.path", "http.path url.path http.target http.req.path http.request.path httppath http.url url.full url.original req.url req.path request.path request.url requesturi requestpath httprequest.requesturl xenvoyoriginalpath"},
-	{fAnyPath, "", "path uri url target"},
-	{fStatus, "http.status", "http.status http.response.statuscode http.statuscode http.resp.status http.response.status httpstatus httpstatuscode res.statuscode res.status response.status response.statuscode responsecode responsestatus httprequest.status"},
-	{fRequestLine, "", "request requestline"},
-	{fAnyStatus, "", "status statuscode response"},
-	{fDuration, "http.duration_ms", "http.durationms http.server.request.duration http.client.request.duration http.resp.tookms http.duration responsetime requesttime event.duration httprequest.latency upstreamresponsetime elapsedmilliseconds"},
-	{fAnyDuration, "", "durationms latencyms elapsedms tookms timems durations durationseconds latencys elapseds durationns latencyns elapsedns durationus latencyus duration latency elapsed took"},
-	{fClient, "http.client", "http.client client.address http.clientip client.ip clientip remoteaddr remoteip httprequest.remoteip http.remoteaddr net.peer.ip net.sock.peer.addr req.remoteaddress source.address source.ip xforwardedfor downstreamremoteaddress"},
-	{fRPCSystem, "rpc.system", "rpc.system rpc.system.name"},
-	{fRPCService, "rpc.service", "rpc.service grpc.service grpcservice"},
-	{fRPCMethod, "rpc.method", "rpc.method grpc.method rpc.fullmethod grpc.fullmethod fullmethod grpcmethod"},
-	{fRPCCode, "rpc.code", "rpc.code rpc.response.statuscode rpc.statuscode rpc.grpc.statuscode rpc.grpc.status grpc.code grpc.statuscode grpc.status grpccode grpcstatus grpcstatuscode rpc.connectrpc.errorcode"},
-	{fRPCDuration, "rpc.duration_ms", "rpc.durationms grpc.timems grpc.duration rpc.server.duration rpc.client.duration rpc.duration grpc.timens"},
-	{fAnyCode, "", "code"},
-	{fNATSAccount, "nats.account", "nats.account"},
-	{fNATSServer, "nats.server", "nats.server"},
-	{fNATSCluster, "nats.cluster", "nats.cluster"},
-	{fNATSStream, "nats.stream", "nats.stream jetstream.stream messaging.nats.stream"},
-	{fNATSConsumer, "nats.consumer", "nats.consumer jetstream.consumer messaging.nats.consumer"},
-	{fNATSSubject, "nats.subject", "nats.subject natssubject"},
-	{fNATSSeq, "nats.seq", "nats.seq nats.streamseq nats.streamsequence"},
-	{fNATSDeliveries, "nats.deliveries", "nats.deliveries nats.numdelivered"},
-	{fNATSReason, "nats.reason", "nats.reason"},
-	{fNATSCID, "nats.cid", "nats.cid"},
-	{fNATSClient, "nats.client", "nats.client"},
-	{fNATSUser, "nats.user", "nats.user"},
-	{fNATSHost, "nats.host", "nats.host"},
-	{fNATSErrCode, "nats.err_code", "nats.errcode natserrcode errcode"},
-	{fNATSLeader, "nats.leader", "nats.leader"},
-	{fAnySubject, "", "subject"},
-	{fAnyStream, "", "stream streamname"},
-	{fAnyConsumer, "", "consumer consumername durable"},
-}
-
-// wrappers are objects in which loggers put all fields of a kind. What is in
-// them counts as if it were at the top, after what is at the top.
-var wrappers = []string{
-	"mdc.", "contextmap.", "fields.", "labels.", "extra.", "context.", "ctx.", "attributes.", "attrs.", "properties.",
-	"resource.attributes.", "resource.", "jsonpayload.", "span.",
-}
-
 // target is what a key fills: a field, and how good a source for it it is.
 type target struct {
 	field field
 	unit  unit
+	keep  bool // the key stays an attribute
 	rank  rank
 }
 
@@ -202,7 +60,8 @@ func newTable(attrPaths, maps []string) (*table, error) {
 			byName[row.name] = row.field
 		}
 		for i, key := range strings.Fields(row.keys) {
-			t.add(key, target{field: row.field, rank: rankRow * rank(i+1), unit: unitOf(key)})
+			key, keep := strings.CutPrefix(key, "~")
+			t.add(key, target{field: row.field, rank: rankRow * rank(i+1), unit: unitOf(key), keep: keep || ambiguous&(1<<row.field) != 0})
 		}
 	}
 	for _, w := range wrappers {
@@ -341,8 +200,16 @@ func unitOf(key string) unit {
 		suffix string
 		unit   unit
 	}{
-		{"milliseconds", unitMS}, {"millis", unitMS}, {"ms", unitMS}, {"seconds", unitSeconds}, {"secs", unitSeconds},
-		{"micros", unitMicros}, {"us", unitMicros}, {"nanos", unitNanos}, {"ns", unitNanos}, {"s", unitSeconds},
+		{"milliseconds", unitMS},
+		{"millis", unitMS},
+		{"ms", unitMS},
+		{"seconds", unitSeconds},
+		{"secs", unitSeconds},
+		{"micros", unitMicros},
+		{"us", unitMicros},
+		{"nanos", unitNanos},
+		{"ns", unitNanos},
+		{"s", unitSeconds},
 	} {
 		if stem, ok := strings.CutSuffix(key, u.suffix); ok && hasDurationStem(stem) {
 			return u.unit

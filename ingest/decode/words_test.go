@@ -20,11 +20,22 @@ func TestLevels(t *testing.T) {
 		scale levelScale
 		want  severity
 	}{
-		{10, scaleTens, severity{"trace", 1}}, {30, scaleTens, severity{"info", 9}}, {60, scaleTens, severity{"fatal", 21}},
-		{30, scalePython, severity{"warn", 13}}, {50, scalePython, severity{"fatal", 21}}, {10, scalePython, severity{"debug", 5}},
-		{0, scaleSyslog, severity{"fatal", 24}}, {3, scaleTens, severity{"error", 17}}, {7, scaleTens, severity{"debug", 5}},
-		{40000, scaleTens, severity{"error", 17}}, {5000, scaleTens, severity{"trace", 1}}, {-4, scaleTens, severity{"debug", 5}}, {8, scaleTens, severity{"error", 17}},
-		{9, scaleTens, severity{}}, {61, scaleTens, severity{}}, {-1, scaleTens, severity{}},
+		{10, scaleTens, severity{"trace", 1}},
+		{30, scaleTens, severity{"info", 9}},
+		{60, scaleTens, severity{"fatal", 21}},
+		{30, scalePython, severity{"warn", 13}},
+		{50, scalePython, severity{"fatal", 21}},
+		{10, scalePython, severity{"debug", 5}},
+		{0, scaleSyslog, severity{"fatal", 24}},
+		{3, scaleTens, severity{"error", 17}},
+		{7, scaleTens, severity{"debug", 5}},
+		{40000, scaleTens, severity{"error", 17}},
+		{5000, scaleTens, severity{"trace", 1}},
+		{-4, scaleTens, severity{"debug", 5}},
+		{8, scaleTens, severity{"error", 17}},
+		{9, scaleTens, severity{}},
+		{61, scaleTens, severity{}},
+		{-1, scaleTens, severity{}},
 	} {
 		if got, _ := levelNumber(c.n, c.scale); got != c.want {
 			t.Errorf("levelNumber(%d, %d) = %v, want %v", c.n, c.scale, got, c.want)

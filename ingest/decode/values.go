@@ -1,0 +1,169 @@
+package decode
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// genericContainer reports whether a container's name says nothing about what
+// runs in it.
+func genericContainer(name string) bool {
+	switch name {
+	case "server", "app", "main", "service", "container", "application", "web", "api", "worker":
+		return true
+	}
+	return false
+}
+
+// workload strips what Kubernetes adds to a workload's name to name a pod: a
+// replica set's hash and a random suffix, a daemon set's suffix, a stateful set's
+// number.
+func workload(pod string) string {
+	i := strings.LastIndexByte(pod, '-')
+	if i <= 0 {
+		return pod
+	}
+	stem, last := pod[:i], pod[i+1:]
+	if _, ok := integer(last); ok && len(last) <= 4 {
+		return stem
+	}
+	if len(last) != 5 || !safeEncoded(last) {
+		return pod
+	}
+	if j := strings.LastIndexByte(stem, '-'); j > 0 && len(stem)-j-1 >= 5 && len(stem)-j-1 <= 10 && safeEncoded(stem[j+1:]) {
+		return stem[:j]
+	}
+	return stem
+}
+
+// safeEncoded reports whether s is of the alphabet Kubernetes takes for hashes:
+// no vowels and nothing that looks like one.
+func safeEncoded(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !strings.Contains("bcdfghjklmnpqrstvwxz2456789", s[i:i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+// millis converts a duration to milliseconds. A number without unit is what its
+// logger writes: zap's seconds, slog's nanoseconds, else milliseconds.
+func (m *mapper) millis(f field) float64 {
+	m.taken |= 1 << f
+	guess := unitMS
+	switch {
+	case m.unit[f] != unitUnknown:
+	case m.has(fTime) && m.vals[fTime].kind == kNumber && strings.IndexByte(m.vals[fTime].s, '.') >= 0:
+		guess = unitSeconds
+	case m.has(fTime) && m.has(fLevel) && upperLevel(m.vals[fLevel].s) && strings.IndexByte(m.vals[f].s, '.') < 0:
+		guess = unitNanos
+	}
+	ms, _ := millis(m.vals[f], m.unit[f], guess)
+	return ms
+}
+
+// upperLevel reports whether a level is written as slog does.
+func upperLevel(s string) bool {
+	return len(s) > 0 && s[0] >= 'A' && s[0] <= 'Z' && s[1:] != "" && s[1] <= 'Z'
+}
+
+// millis reads a duration in unit u, or in guess if a number has no unit.
+func millis(v val, u, guess unit) (float64, bool) {
+	if v.kind != kNumber && v.kind != kString || v.s == "" {
+		return 0, false
+	}
+	if v.s[0]-'0' > 9 && v.s[0] != '-' && v.s[0] != '.' {
+		return 0, false
+	}
+	f, ok := float(v.s)
+	if !ok {
+		d, err := time.ParseDuration(strings.ReplaceAll(v.s, " ", ""))
+		return float64(d) / 1e6, err == nil
+	}
+	if u == unitUnknown {
+		u = guess
+	}
+	switch u {
+	case unitSeconds:
+		return f * 1e3, true
+	case unitMicros:
+		return f / 1e3, true
+	case unitNanos:
+		return f / 1e6, true
+	}
+	return f, true
+}
+
+func float(s string) (float64, bool) {
+	if f, ok := shortFloat(s); ok {
+		return f, true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
+}
+
+// shortFloat parses plain decimals of few digits: both the digits and the power
+// of ten they are divided by are exact in a float64, so the quotient is the
+// nearest one.
+func shortFloat(s string) (float64, bool) {
+	if len(s) == 0 || len(s) > 16 {
+		return 0, false
+	}
+	var n int64
+	point := -1
+	for i := 0; i < len(s); i++ {
+		c := s[i] - '0'
+		switch {
+		case c <= 9:
+			n = n*10 + int64(c)
+		case s[i] == '.' && point < 0 && i > 0:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	if point < 0 {
+		return float64(n), true
+	}
+	return float64(n) / tenTo[len(s)-point-1], point < len(s)-1
+}
+
+var tenTo = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// urlPath returns the path of a request target or URL, without its query.
+func urlPath(s string) string {
+	if i := strings.Index(clip(s, 10), "://"); i > 0 {
+		rest := s[i+3:]
+		j := strings.IndexByte(rest, '/')
+		if j < 0 {
+			return "/"
+		}
+		s = rest[j:]
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] == '?' || s[i] == '#' {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// hostOf returns the address of a "host:port", "[v6]:port" or list of them: the
+// first, without port.
+func hostOf(s string) string {
+	if i := strings.IndexByte(s, ','); i >= 0 {
+		s = s[:i]
+	}
+	s = strings.TrimSpace(s)
+	if strings.HasPrefix(s, "[") {
+		if i := strings.IndexByte(s, ']'); i > 0 {
+			return s[1:i]
+		}
+	}
+	if i := strings.IndexByte(s, ':'); i >= 0 && strings.IndexByte(s[i+1:], ':') < 0 {
+		return s[:i]
+	}
+	return s
+}
