@@ -2,7 +2,7 @@
 //
 // A pack is a directory of rule files, embedded: `--pack nats` turns one on. Its
 // files are called pack:NAME/FILE in messages. A user's rule with the id of a
-// rule of the pack takes its place: give the ids to Files.
+// rule of the pack takes its place: see Override.
 package pack
 
 import (
@@ -34,10 +34,8 @@ func Names() []string {
 	return names
 }
 
-// Files returns the rule files of a pack, sorted by name, without the rules whose
-// ids are in without. Lines keep their numbers, so that a diagnostic about a file
-// points at the same place whatever was left out.
-func Files(name string, without []string) ([]rules.File, error) {
+// Files returns the rule files of a pack, sorted by name.
+func Files(name string) ([]rules.File, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("there is no pack %q: there is %s", name, strings.Join(Names(), ", "))
 	}
@@ -54,43 +52,41 @@ func Files(name string, without []string) ([]rules.File, error) {
 		if err != nil {
 			panic(err)
 		}
-		if data, err = leaveOut(data, without); err != nil {
-			return nil, fmt.Errorf("pack:%s/%s: %w", name, e.Name(), err)
-		}
-		if data == nil {
-			continue
-		}
 		out = append(out, rules.File{Name: "pack:" + name + "/" + e.Name(), Data: data})
 	}
 	return out, nil
 }
 
-// IDs returns the ids of the rules in files, for Files to leave out: those of a
-// file that is not YAML are none, which loading it will say.
-func IDs(files []rules.File) []string {
+// Override returns the files of packs without the rules that have a namesake in
+// user, files of the user's. Lines keep their numbers, so that a diagnostic points
+// at the same place whatever was left out; a file without any rule left is left
+// out itself. User files that are not YAML override nothing: loading them says so.
+func Override(packs, user []rules.File) []rules.File {
 	var ids []string
-	for _, f := range files {
-		list, err := ruleNodes(f.Data)
-		if err != nil {
-			continue
-		}
-		for _, r := range list {
+	for _, f := range user {
+		for _, r := range ruleNodes(f.Data) {
 			ids = append(ids, ruleID(r))
 		}
 	}
-	return ids
+	if len(ids) == 0 {
+		return packs
+	}
+	var out []rules.File
+	for _, f := range packs {
+		if f.Data = leaveOut(f.Data, ids); f.Data != nil {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // leaveOut blanks the lines of the rules named; nil says that none is left.
-func leaveOut(data []byte, without []string) ([]byte, error) {
-	list, err := ruleNodes(data)
-	if err != nil {
-		return nil, err
-	}
+func leaveOut(data []byte, ids []string) []byte {
+	list := ruleNodes(data)
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	left := len(list)
 	for i, r := range list {
-		if !slices.Contains(without, ruleID(r)) {
+		if !slices.Contains(ids, ruleID(r)) {
 			continue
 		}
 		left--
@@ -103,24 +99,25 @@ func leaveOut(data []byte, without []string) ([]byte, error) {
 		}
 	}
 	if left == 0 {
-		return nil, nil
+		return nil
 	}
-	return bytes.Join(lines, nil), nil
+	return bytes.Join(lines, nil)
 }
 
-// ruleNodes are the mappings under `rules:`, in the order of the file.
-func ruleNodes(data []byte) ([]*yaml.Node, error) {
+// ruleNodes are the mappings under `rules:`, in the order of the file; none of a
+// file that is not YAML.
+func ruleNodes(data []byte) []*yaml.Node {
 	var doc struct {
 		Rules []yaml.Node `yaml:"rules"`
 	}
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, err
+		return nil
 	}
 	out := make([]*yaml.Node, len(doc.Rules))
 	for i := range doc.Rules {
 		out[i] = &doc.Rules[i]
 	}
-	return out, nil
+	return out
 }
 
 func ruleID(n *yaml.Node) string {

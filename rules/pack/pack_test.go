@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,9 +22,9 @@ func load(t *testing.T, files []rules.File) *rules.Set {
 	return set
 }
 
-func files(t *testing.T, without ...string) []rules.File {
+func files(t *testing.T) []rules.File {
 	t.Helper()
-	files, err := Files("nats", without)
+	files, err := Files("nats")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +64,7 @@ func TestEveryRuleIsCompleteAndTested(t *testing.T) {
 	}
 }
 
-func TestFilesLeavesOutWhatIsOverridden(t *testing.T) {
+func TestOverride(t *testing.T) {
 	user := []rules.File{{Name: "mine.yaml", Data: []byte(`version: 1
 rules:
   - id: nats-stale-clients
@@ -73,11 +72,7 @@ rules:
     group_by: [nats.host]
     event: {}
 `)}}
-	without := IDs(user)
-	if !slices.Equal(without, []string{"nats-stale-clients"}) {
-		t.Fatalf("ids of the user's rules: got %q", without)
-	}
-	set := load(t, append(files(t, without...), user...))
+	set := load(t, append(Override(files(t), user), user...))
 	if got := set.Rule("nats-stale-clients").File; got != "mine.yaml" {
 		t.Errorf("the rule is of %s, want mine.yaml", got)
 	}
@@ -90,16 +85,21 @@ rules:
 	}
 }
 
-func TestFilesWithoutAnyRule(t *testing.T) {
-	got := files(t, IDs(files(t))...)
-	if len(got) != 0 {
-		t.Errorf("all rules left out: got %d files, want none", len(got))
+func TestOverrideAllAndNothing(t *testing.T) {
+	if got := Override(files(t), files(t)); len(got) != 0 {
+		t.Errorf("every rule overridden: got %d files, want none", len(got))
+	}
+	for _, text := range []string{"", "{", "rules: 7", "rules: [7]", "version: 1\nrules: []\n"} {
+		got := Override(files(t), []rules.File{{Name: "mine.yaml", Data: []byte(text)}})
+		if len(got) != len(files(t)) {
+			t.Errorf("overridden by %q: got %d files, want %d", text, len(got), len(files(t)))
+		}
 	}
 }
 
 func TestFilesOfNoPack(t *testing.T) {
 	for _, name := range []string{"kafka", "", ".", "nats/testdata", "../pack"} {
-		_, err := Files(name, nil)
+		_, err := Files(name)
 		if want := `there is no pack "` + name + `": there is nats`; err == nil || err.Error() != want {
 			t.Errorf("Files(%q): got %v, want %s", name, err, want)
 		}
