@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"corral/rules"
+	"corral/rules/pack"
 )
 
 // loadRules compiles what --rules and --pack name; mistakes are printed where
@@ -54,7 +55,7 @@ func ruleFiles(paths, packs []string) ([]rules.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(embedded, files...), nil
+	return append(pack.Override(embedded, files), files...), nil
 }
 
 func styleOf(w io.Writer) rules.TextStyle {

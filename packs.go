@@ -5,13 +5,11 @@ import (
 	"corral/rules/pack"
 )
 
-// packFiles are the rule files of the packs named, without the rules that have a
-// namesake in overriding: a user's rule takes the place of the pack's.
-func packFiles(names []string, overriding ...rules.File) ([]rules.File, error) {
-	ids := pack.IDs(overriding)
+// packFiles are the rule files of the packs named.
+func packFiles(names []string) ([]rules.File, error) {
 	var files []rules.File
 	for _, name := range names {
-		more, err := pack.Files(name, ids)
+		more, err := pack.Files(name)
 		if err != nil {
 			return nil, usageError("--pack: %w", err)
 		}

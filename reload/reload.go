@@ -15,12 +15,14 @@ import (
 	"strings"
 
 	"corral/rules"
+	"corral/rules/pack"
 )
 
 // Loader reads rule files again and again. Not safe for concurrent use.
 type Loader struct {
 	Paths []string // files and directories
-	// Embedded are files that do not change: packs and built-in rules.
+	// Embedded are files that do not change: packs and built-in rules. A rule of
+	// Paths takes the place of its namesake here.
 	Embedded []rules.File
 	// MaxRemoved is the share of rules, 0 to 1, that may vanish in one reload.
 	MaxRemoved float64
@@ -88,14 +90,14 @@ func (l *Loader) load(first bool) (Result, error) {
 		return res, fmt.Errorf("%w: no rule files in %s", ErrRefused, strings.Join(l.Paths, ", "))
 	}
 	use := slices.Clone(files)
-	res.Set, res.Diagnostics = rules.Parse(slices.Concat(l.Embedded, use))
+	res.Set, res.Diagnostics = rules.Parse(slices.Concat(pack.Override(l.Embedded, use), use))
 	for res.Set == nil {
 		n := l.fallBack(use, &res)
 		if n == 0 {
 			return res, fmt.Errorf("%w: rules have mistakes", ErrRefused)
 		}
 		var again []rules.Diagnostic
-		if res.Set, again = rules.Parse(slices.Concat(l.Embedded, use)); res.Set == nil {
+		if res.Set, again = rules.Parse(slices.Concat(pack.Override(l.Embedded, use), use)); res.Set == nil {
 			res.Diagnostics = append(res.Diagnostics, again...)
 		}
 	}
