@@ -22,7 +22,7 @@ func newAbsence(k *key) *absence {
 	return a
 }
 
-func (*absence) reset() {}
+func (a *absence) reset(k *key, t int64) { a.armed, a.at, a.since = true, t, len(k.done) }
 
 func (a *absence) view(k *key, _ int64) *rules.Env { return k.env(nil, nil) }
 
@@ -47,9 +47,9 @@ func (a *absence) silent(events []*entry) int64 {
 }
 
 // dropped: at t the key has been silent for longer than it is remembered, and
-// there is no incident that would keep it.
+// no incident, open or to come, that would keep it.
 func (a *absence) dropped(k *key, events []*entry, t int64) bool {
-	return !a.known && k.open == nil && t > a.remembered(k, events)
+	return !a.known && !k.begun() && t > a.remembered(k, events)
 }
 
 func (a *absence) remembered(k *key, events []*entry) int64 {
@@ -87,7 +87,7 @@ func (a *absence) expire(k *key, t int64) {
 		}
 		a.drop(k)
 	}
-	if a.armed && !a.known && k.open == nil && t == a.remembered(k, k.counted()) {
+	if a.armed && !a.known && !k.begun() && t == a.remembered(k, k.counted()) {
 		a.drop(k)
 	}
 }
@@ -100,7 +100,11 @@ func (a *absence) miss(k *key, t int64) {
 	case k.rule.Active != nil && !k.rule.Active.Active(t):
 		// not this one
 	default:
-		k.judge(verdict{at: t, holds: true, first: a.silent(k.counted()), env: k.env(nil, nil)})
+		v := verdict{at: t, holds: true, began: a.at, env: k.env(nil, nil)}
+		if e := k.last(); e != nil && e.time() >= a.at {
+			v.first = e
+		}
+		k.judge(v)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 // instantly is the verdict of the kinds that hold at the instant of an event only.
 func instantly(k *key, e *entry) verdict {
-	return verdict{at: e.time(), holds: true, instant: true, enters: true, first: e.time(), env: k.env(nil, nil)}
+	return verdict{at: e.time(), holds: true, instant: true, enters: true, first: e, env: k.env(nil, nil)}
 }
 
 // single: every matching event fires.
@@ -20,7 +20,7 @@ func (single) enter(k *key, e *entry) {
 }
 func (single) next(*key) int64                 { return never }
 func (single) expire(*key, int64)              {}
-func (single) reset()                          {}
+func (single) reset(*key, int64)               {}
 func (single) view(k *key, _ int64) *rules.Env { return k.env(nil, nil) }
 
 // change: a value against those before it.
@@ -28,7 +28,7 @@ type change struct{}
 
 func (change) next(*key) int64                 { return never }
 func (change) expire(*key, int64)              {}
-func (change) reset()                          {}
+func (change) reset(*key, int64)               {}
 func (change) view(k *key, _ int64) *rules.Env { return k.env(nil, nil) }
 
 func (change) enter(k *key, e *entry) {

@@ -17,6 +17,7 @@ type key struct {
 
 	ahead []*entry // still to come
 	done  []*entry // took effect
+	now   *entry   // takes effect now; nil: a timer does
 	from  int      // done[from:] is what a window may hold; earlier ones went with a reset
 	ticks int64    // timers up to and at this instant have run
 
@@ -33,7 +34,7 @@ type kind interface {
 	// view is what expressions see at t, before what leaves at t has left.
 	view(k *key, t int64) *rules.Env
 	// reset forgets what led to a firing, beyond the windows over key.held.
-	reset()
+	reset(k *key, t int64)
 }
 
 func newKey(r *rules.Rule, values []string, seen int64) *key {
@@ -74,25 +75,42 @@ func (k *key) run(end int64) []*rev {
 	}
 }
 
-// take lets an event take effect.
+// take lets an event take effect. One that ends an incident, or what would have
+// become one, is also the end of everything that led to it.
 func (k *key) take(e *entry) {
-	k.done = append(k.done, e)
-	revs := len(k.out)
+	k.done, k.now = append(k.done, e), e
 	k.kind.enter(k, e)
 	switch {
-	case k.open == nil:
-	case e.m.Resolve:
-		k.resolve(e.time(), "clear_event")
-	case e.selected() && len(k.out) == revs:
+	case e.m.Resolve && k.begun():
+		k.clear(e.time())
+	case k.open != nil && e.selected() && k.cause == "":
 		k.grow(e.time())
 	}
+	k.tell(e.time())
+	if k.wipe {
+		k.reset(e.time())
+	}
+}
+
+// begun: there is an incident, or there may be one by and by.
+func (k *key) begun() bool { return k.open != nil || k.pending != nil || k.swallowed != nil }
+
+func (k *key) clear(t int64) {
+	if k.open != nil {
+		k.resolve(t, "clear_event")
+	}
+	k.reset(t)
 }
 
 // tick runs the timers due at t, in their order.
 func (k *key) tick(t int64) {
-	k.ticks = t
+	k.ticks, k.now = t, nil
 	k.openDue(t)
 	k.kind.expire(k, t)
+	k.tell(t)
+	if k.wipe {
+		k.reset(t)
+	}
 	k.resolveDue(t)
 	k.rotateDue(t)
 }
@@ -121,18 +139,17 @@ func (k *key) last() *entry {
 	return nil
 }
 
-func (k *key) lastEvent() *event.Event {
-	if len(k.done) == 0 {
-		return nil
-	}
-	return k.done[len(k.done)-1].ev
-}
-
-// env is what expressions see at this moment.
+// env is what expressions see at this moment: at a timer, the latest event of
+// what has begun, if any.
 func (k *key) env(aggs []event.Value, content []*entry) *rules.Env {
-	env := &rules.Env{Event: k.lastEvent(), Aggs: aggs, Key: slices.Clone(k.values)}
-	if e := k.last(); e != nil {
-		env.Event = e.ev
+	env := &rules.Env{Aggs: aggs, Key: slices.Clone(k.values)}
+	switch {
+	case k.now != nil:
+		env.Event = k.now.ev
+	case k.begun():
+		if since := filter(k.done[k.began:], (*entry).selected); len(since) > 0 {
+			env.Event = since[len(since)-1].ev
+		}
 	}
 	if len(content) > 0 {
 		env.Window = span(content)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"corral/correlate"
@@ -23,13 +24,16 @@ type life struct {
 	lastTrue int64 // while !holds: the last instant at which it did
 
 	pending   *verdict // holds since pending.at, shorter than `for`
+	began     int      // key.done[began:] came since
 	swallowed *verdict // fired while suppressed and holds still
 	suppress  int64    // no new incident up to and at this instant
 	quiet     bool     // there was a suppress time at all
 
 	open    *incident
-	anchor  int64 // of the last incident, for incident_id
-	had     bool  // there was one
+	wipe    bool   // there was a firing that clears the state when this event or these timers are done
+	cause   string // of the revision to be made when this event or these timers are done
+	anchor  int64  // of the last incident, for incident_id
+	had     bool   // there was one
 	ended   int64
 	lastID  string
 	opens   []int64 // opened_at of every episode
@@ -42,9 +46,10 @@ type life struct {
 type verdict struct {
 	at      int64
 	holds   bool
-	instant bool  // holds at this instant only
-	enters  bool  // an event is what is being judged, not a timer
-	first   int64 // time of the earliest event that belongs to it
+	instant bool   // holds at this instant only
+	enters  bool   // an event is what is being judged, not a timer
+	first   *entry // the earliest event that belongs to it
+	began   int64  // where there is none: since when
 	cause   string
 	env     *rules.Env
 }
@@ -85,6 +90,7 @@ func (k *key) judge(v verdict) {
 	case k.open != nil:
 		k.goesOn(v, rises, fires && k.rule.Refire != rules.Edge)
 	case rises && k.rule.For > 0:
+		k.begins()
 		k.pending = &v
 	case k.pending == nil && fires:
 		k.fire(v)
@@ -108,31 +114,34 @@ func (k *key) goesOn(v verdict, rises, fires bool) {
 	if fires {
 		in.firings++
 	}
+	k.weigh(v)
+	if fires && k.cause == "" {
+		k.cause = "firing"
+	}
+	k.wipe = k.wipe || fires && k.rule.Refire == rules.Reset
+}
+
+// weigh looks at the severity of an open incident.
+func (k *key) weigh(v verdict) {
+	in := k.open
 	in.now = k.ladder(v.env, in.now)
-	switch {
-	case in.now > in.severity:
-		in.severity = in.now
-		k.emit("open", "severity", v.at).severity = true
-	case fires:
-		k.emit("open", "firing", v.at)
+	if in.now > in.severity && in.revs > 0 { // else what opens it tells of this
+		k.cause = "severity"
 	}
-	if fires && k.rule.Refire == rules.Reset {
-		k.reset(v.at)
-	}
+	in.severity = max(in.severity, in.now)
 }
 
 // fire opens an incident, unless that is suppressed.
 func (k *key) fire(v verdict) {
 	if k.suppressed(v.at) {
 		if k.swallowed == nil {
+			k.begins()
 			k.swallowed = &v
 		}
 	} else {
 		k.begin(v)
 	}
-	if k.rule.Refire == rules.Reset {
-		k.reset(v.at)
-	}
+	k.wipe = k.rule.Refire == rules.Reset
 }
 
 // suppressed: up to and at the instant, but a timer at it comes after it.
@@ -141,15 +150,30 @@ func (k *key) suppressed(t int64) bool {
 }
 
 func (k *key) reset(t int64) {
+	k.wipe = false
 	k.from = len(k.done)
-	k.kind.reset()
+	k.kind.reset(k, t)
 	if k.holds {
 		k.falls(t)
 	}
 }
 
+// begins notes that what happens from now on belongs to an episode.
+func (k *key) begins() {
+	if !k.begun() {
+		k.began = len(k.done)
+		if k.now != nil {
+			k.began--
+		}
+	}
+}
+
 func (k *key) begin(v verdict) {
-	in := &incident{started: v.first, opened: v.at, firings: 1, keep: int64(k.rule.KeepFiringFor)}
+	k.begins()
+	in := &incident{started: v.began, opened: v.at, counts: len(k.done), firings: 1, keep: int64(k.rule.KeepFiringFor)}
+	if v.first != nil {
+		in.started, in.counts = v.first.time(), slices.Index(k.done, v.first)
+	}
 	in.severity = k.ladder(v.env, rules.Warning)
 	in.now = in.severity
 	k.opens = append(k.opens, v.at)
@@ -165,16 +189,15 @@ func (k *key) begin(v verdict) {
 	if in.flapping {
 		in.keep = max(in.keep, flapHold)
 	}
-	k.name(in, v.first)
 	if k.had && v.at-k.ended <= memory {
 		in.previousID = k.lastID
 	}
+	k.name(in, in.started)
 	k.open, k.swallowed = in, nil
-	cause := v.cause
-	if cause == "" {
-		cause = "condition"
+	k.cause = v.cause
+	if k.cause == "" {
+		k.cause = "condition"
 	}
-	k.emit("open", cause, v.at).flapStart = in.flapStart
 }
 
 // name gives the incident its id: never one that an earlier episode had.
@@ -190,7 +213,19 @@ func (k *key) name(in *incident, anchor int64) {
 	k.lastID, k.had = in.id, true
 }
 
+// tell makes the revision that is due.
+func (k *key) tell(t int64) {
+	if k.open == nil || k.cause == "" {
+		return
+	}
+	r := k.emit("open", k.cause, t)
+	r.severity = k.cause == "severity"
+	r.flapStart = k.open.flapStart
+	k.cause = ""
+}
+
 func (k *key) resolve(t int64, cause string) {
+	k.tell(t)
 	k.emit("resolved", cause, t)
 	k.open, k.ended = nil, t
 	if s := int64(k.rule.Suppress); s > 0 {
@@ -201,7 +236,7 @@ func (k *key) resolve(t int64, cause string) {
 // grow says that an open incident is still growing.
 func (k *key) grow(t int64) {
 	if k.rule.Kind != rules.AbsenceKind && t-k.open.changed >= int64(k.rule.UpdateEvery) {
-		k.emit("open", "growth", t)
+		k.cause = "growth"
 	}
 }
 
@@ -225,8 +260,11 @@ func (k *key) due() []int64 {
 
 func (k *key) openDue(t int64) {
 	if p := k.pending; p != nil && t == p.at+int64(k.rule.For) {
+		v := k.since(p, t)
+		began := k.began
 		k.pending = nil
-		k.fire(k.since(p, t))
+		k.fire(v)
+		k.began = began
 	}
 	if s := k.swallowed; s != nil && t == k.suppress {
 		k.begin(k.since(s, t))
@@ -307,7 +345,7 @@ func (k *key) emit(state, cause string, t int64) *rev {
 func (k *key) countSince(in *incident) int {
 	var n int
 	for _, e := range k.done[in.counts:] {
-		if e.selected() && e.time() >= in.started {
+		if e.selected() {
 			n++
 		}
 	}

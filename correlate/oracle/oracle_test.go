@@ -143,14 +143,20 @@ func differ(want, got []string) string {
 		}
 		return w, g
 	}
+	skipped := 0
 	for i := range max(len(want), len(got)) {
-		switch w, g := both(i); {
+		w, g := both(i)
+		near := i+2 < max(len(want), len(got)) && slices.Equal(want[min(i+1, len(want)):min(i+3, len(want))], got[min(i+1, len(got)):min(i+3, len(got))])
+		switch {
+		case w == g && near && i > 1:
+			skipped++
 		case w == g:
 			fmt.Fprintf(&b, "  both   %s\n", w)
 		default:
 			fmt.Fprintf(&b, "  oracle %s\n  engine %s\n", w, g)
 		}
 	}
+	fmt.Fprintf(&b, "  (and %d that are equal)\n", skipped)
 	return b.String()
 }
 
@@ -164,15 +170,25 @@ func load(t fataler, text string) *rules.Set {
 	return set
 }
 
-// check compares oracle and engine over one case.
+// check compares oracle and engine over one case. Of one that fails it shows the
+// events without which it would not.
 func check(t fataler, text string, events []*event.Event, end int64, ways ...way) {
 	set := load(t, text)
-	want := lines(oracle.Run(set, events, end))
 	for _, w := range ways {
-		if diff := differ(want, lines(w.run(t, set, events, end))); diff != "" {
-			t.Fatalf("%v\n%s\nevents:\n%send %s\n%s", w, text, describe(events), clock(end), diff)
+		if w.differs(t, set, events, end) == "" {
+			continue
 		}
+		for i := len(events) - 1; i >= 0; i-- {
+			if fewer := slices.Delete(slices.Clone(events), i, i+1); w.differs(t, set, fewer, end) != "" {
+				events = fewer
+			}
+		}
+		t.Fatalf("%v\n%s\nevents:\n%send %s\n%s", w, text, describe(events), clock(end), w.differs(t, set, events, end))
 	}
+}
+
+func (w way) differs(t fataler, set *rules.Set, events []*event.Event, end int64) string {
+	return differ(lines(oracle.Run(set, events, end)), lines(w.run(t, set, events, end)))
 }
 
 // budget is how many random events a test run compares.

@@ -116,7 +116,11 @@ func (m maker) envelope(r *ruleText, id, kind string, atClose, upper bool) {
 		r.line("keep_firing_for: %s", m.ticks(0, 4))
 	}
 	if m.oneIn(2) {
-		r.line("refire: %s", m.of("edge", "reset", "level"))
+		refire := m.of("edge", "level", "reset")
+		if kind == "absence" && refire == "reset" {
+			refire = "edge" // an absence is not over because it was told
+		}
+		r.line("refire: %s", refire)
 	}
 	if m.oneIn(3) {
 		r.line("suppress: %s", m.ticks(1, 6))
@@ -244,9 +248,9 @@ func (m maker) change(r *ruleText, upper bool) {
 	case 1:
 		r.line("change: {of: %s, detect: changed}", of)
 	case 2:
-		r.line("change: {of: %s, detect: first_seen, memory: %s, learn: %s}", of, m.ticks(2, 12), m.ticks(0, 3))
+		r.line("change: {of: %s, detect: first_seen, memory: %s, learn: %s}", of, m.ticks(4, 12), m.ticks(0, 3))
 	case 3:
-		r.line("change: {of: %s, detect: flapping, changes: %d, within: %s}", of, m.int(1, 4), m.ticks(1, 8))
+		r.line("change: {of: %s, detect: flapping, changes: %d, within: %s}", of, m.int(2, 4), m.ticks(1, 8))
 	}
 }
 
@@ -273,25 +277,31 @@ func (m maker) temporal(r *ruleText, upper bool) (atClose bool) {
 }
 
 func (m maker) sequence(r *ruleText, upper bool) {
+	r.line("limits: {partials: 100000}") // how it thins them out is its own affair
 	r.line("sequence:")
 	r.depth++
 	defer func() { r.depth-- }()
-	r.line("within: %s", m.ticks(2, 12))
-	r.line("contiguity: %s", m.of("relaxed", "relaxed", "strict", "any"))
-	r.line("skip: %s", m.of("past_last", "past_last", "next", "none"))
-	if m.oneIn(3) {
-		r.line("on_timeout: emit")
+	r.line("within: %s", m.ticks(5, 12))
+	contiguity := m.of("relaxed", "relaxed", "strict", "any")
+	if upper && contiguity == "strict" {
+		contiguity = "relaxed"
 	}
+	r.line("contiguity: %s", contiguity)
+	r.line("skip: %s", m.of("past_last", "past_last", "next", "none"))
+	emit := m.oneIn(3)
 	if m.oneIn(5) && !upper {
 		r.line("until: attrs.v == 4")
 	}
-	r.line("steps:")
-	r.depth++
 	n := m.int(1, 4)
 	absentAt := -1
 	if m.oneIn(2) && n > 1 {
 		absentAt = m.int(0, n-1)
 	}
+	if emit {
+		r.line("on_timeout: emit")
+	}
+	r.line("steps:")
+	r.depth++
 	var named []string // steps that later ones may read
 	for i := range n {
 		r.line("- {%s}", m.step(i, i == absentAt, n == 1 || i == firstPresent(absentAt) || i == lastPresent(n, absentAt), upper, named))
@@ -343,7 +353,7 @@ func (m maker) step(i int, absent, must, upper bool, named []string) string {
 		field = append(field, "greedy: true")
 	}
 	if i > 0 && m.oneIn(3) {
-		field = append(field, "within: "+m.ticks(1, 6))
+		field = append(field, "within: "+m.ticks(1, 5))
 	}
 	if len(named) > 0 && !upper && m.oneIn(4) {
 		field = append(field, fmt.Sprintf("where: 'attrs.v %s %s.attrs.v'", m.of("==", ">=", "!="), m.of(named...)))

@@ -26,7 +26,7 @@ type run struct {
 }
 
 func (*sequence) view(k *key, _ int64) *rules.Env { return k.env(nil, nil) }
-func (s *sequence) reset()                        { s.runs = nil }
+func (s *sequence) reset(*key, int64)             { s.runs = nil }
 
 func (s *sequence) enter(k *key, e *entry) {
 	seq := k.rule.Sequence
@@ -84,11 +84,10 @@ func (s *sequence) tell(k *key, complete []*run, t int64) {
 		}
 		return event.Compare(b.last().ev, a.last().ev)
 	})
-	from := k.from
 	var told []*run
 	for _, r := range complete {
 		s.made = append(s.made, r.first())
-		if k.from != from || slices.ContainsFunc(told, func(m *run) bool { return !m.spares(r) }) {
+		if k.wipe || slices.ContainsFunc(told, func(m *run) bool { return !m.spares(r) }) {
 			continue
 		}
 		told = append(told, r)
@@ -111,7 +110,7 @@ func (r *run) spares(o *run) bool {
 func (s *sequence) fire(k *key, r *run, t int64, cause string) {
 	env := k.env(nil, nil)
 	env.Steps = r.events()
-	k.judge(verdict{at: t, holds: true, instant: true, enters: true, first: r.first().time(), cause: cause, env: env})
+	k.judge(verdict{at: t, holds: true, instant: true, enters: true, first: r.first(), cause: cause, env: env})
 }
 
 // bury lets go of what began with an event and can lead nowhere any more. If
@@ -130,7 +129,7 @@ func (s *sequence) bury(k *key, t int64, timer bool) {
 		}
 		s.runs = filter(s.runs, func(r *run) bool { return r.first() != first })
 		late := slices.IndexFunc(mine, func(r *run) bool { return timer && r.lives(t, false) })
-		if late >= 0 && k.rule.Sequence.EmitOnTimeout && !slices.Contains(s.made, first) {
+		if late >= 0 && !k.wipe && k.rule.Sequence.EmitOnTimeout && !slices.Contains(s.made, first) {
 			s.fire(k, mine[late], t, "timeout")
 		}
 	}
@@ -255,8 +254,11 @@ func (r *run) greedy(j int, list []*entry) bool {
 			continue
 		}
 		timely := list
+		if r.seq.Contiguity == rules.Strict {
+			timely = list[:min(1, len(list))] // it could have taken no other
+		}
 		if r.cur >= 0 {
-			timely = filter(list, func(e *entry) bool { return e.time() <= r.latest(i) })
+			timely = filter(timely, func(e *entry) bool { return e.time() <= r.latest(i) })
 		}
 		if r.any(timely, i) {
 			return true

@@ -133,7 +133,7 @@ func (w *windowed) expire(k *key, t int64) {
 	}
 }
 
-func (*windowed) reset() {}
+func (*windowed) reset(*key, int64) {}
 
 func (w *windowed) view(k *key, t int64) *rules.Env {
 	switch w.shape {
@@ -157,12 +157,12 @@ func (w *windowed) view(k *key, t int64) *rules.Env {
 // judge evaluates the condition, or whether it still holds, over win.
 func (w *windowed) judge(k *key, win window, t int64, enters bool) {
 	env := k.env(w.aggs(k, win, t), win.content)
-	v := verdict{at: t, enters: enters, instant: w.atClose, env: env, first: t}
+	v := verdict{at: t, enters: enters, instant: w.atClose, began: t}
 	if len(win.content) > 0 {
-		v.first = win.content[0].time()
+		v.first = win.content[0]
 	}
-	if len(win.content) > 0 || w.atClose {
-		v.holds = w.holds(k, env)
+	if len(win.content) > 0 || w.atClose { // nothing is true, or to be said, of an empty window
+		v.env, v.holds = env, w.holds(k, env)
 	}
 	k.judge(v)
 }
