@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,10 +28,11 @@ type program struct {
 	limit      int  // partial matches of a key
 
 	// A partial match keeps the first event of each step, and head and tail events
-	// at its ends for evidence. If an expression reads `step.all` it keeps them all,
-	// up to keepAll.
+	// at its ends for evidence. If anything reads `step.all` it keeps them all, up to
+	// keepAll.
 	head, tail int
-	readsAll   bool
+	keepsAll   bool
+	readsAll   bool // a `where` reads `step.all`
 
 	// Of the call being made; the machines of a rule are called one at a time.
 	matches []*partial // became matches
@@ -90,6 +92,7 @@ func compileSequence(r *rules.Rule) *program {
 		p.steps[i] = compileStep(&s.Steps[i])
 		p.readsAll = p.readsAll || readsAll(p.steps[i].where)
 	}
+	p.keepsAll = p.readsAll || tellsAll(r)
 	p.link()
 	p.first, _ = p.following(-1)
 	p.leading = p.absentBefore(63 - bits.LeadingZeros64(p.first))
@@ -254,7 +257,7 @@ func (p *program) take(m *partial, k int, ev *event.Event) {
 func (p *program) keep(m *partial, t fill) {
 	m.size++
 	m.events = append(m.events, t)
-	if p.readsAll && len(m.events) <= keepAll {
+	if p.keepsAll && len(m.events) <= keepAll {
 		return
 	}
 	i := len(m.events) - 1 - p.tail
@@ -308,4 +311,18 @@ func limitOf(d time.Duration) int64 {
 
 // readsAll says, erring on the side of yes, that an expression reads the list of
 // all events of a step.
-func readsAll(x *rules.Expr) bool { return x != nil && strings.Contains(x.Text(), "all") }
+func readsAll(x *rules.Expr) bool { return x != nil && strings.Contains(x.Text(), ".all") }
+
+// tellsAll says the same of what a rule tells of its incidents.
+func tellsAll(r *rules.Rule) bool {
+	told := []*rules.Template{r.Title, r.Summary}
+	for _, l := range r.Labels {
+		told = append(told, l)
+	}
+	for _, t := range told {
+		if t != nil && strings.Contains(t.Text(), ".all") {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.Severity, func(s rules.SeverityStep) bool { return readsAll(s.When) })
+}

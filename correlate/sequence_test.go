@@ -390,3 +390,40 @@ func TestTimeouts(t *testing.T) {
 		})
 	}
 }
+
+// TestSequenceKeeps: of many events a match keeps what evidence shows, and all of
+// them only if something reads them.
+func TestSequenceKeeps(t *testing.T) {
+	const steps = `
+sequence:
+  within: 1h
+  steps:
+    - {name: a, match: attrs.type == "a", times: {min: 2}}
+    - {name: b, match: attrs.type == "b"}
+`
+	const lines = "0 a\n1 a\n2 a\n3 a\n4 a\n5 a\n6 a\n7 a\n8 b"
+	for _, x := range []struct {
+		envelope   string
+		a, b, kept int
+	}{
+		{"evidence: 0", 1, 1, 2},
+		{"evidence: 1", 1, 1, 2},
+		{"evidence: 4", 3, 1, 4},
+		{"evidence: 5", 4, 1, 5},
+		{"summary: '{{ len(a.all) }} times'", 8, 1, 9},
+		{"severity: [{when: len(a.all) > 5, is: critical}, {is: info}]", 8, 1, 9},
+	} {
+		b := story(t, ruleOf(t, x.envelope+steps), lines)
+		if len(b.heard) != 1 {
+			t.Fatalf("%s: %d matches", x.envelope, len(b.heard))
+		}
+		f := b.heard[0].f
+		if len(f.steps[0]) != x.a || len(f.steps[1]) != x.b || len(f.events) != x.kept {
+			t.Errorf("%s: %d, %d and %d events, want %d, %d and %d", x.envelope,
+				len(f.steps[0]), len(f.steps[1]), len(f.events), x.a, x.b, x.kept)
+		}
+		if f.events[0].Time != 0 || f.steps[1][0].Message != "b" {
+			t.Errorf("%s: the first event of a step is not there", x.envelope)
+		}
+	}
+}
