@@ -54,11 +54,12 @@ func commands() (map[string]command, []string) {
 		"test":      {"run the unit tests of rules", cmdTest},
 		"parse":     {"show how lines are decoded", cmdParse},
 		"schema":    {"print the JSON Schema of rule files", cmdSchema},
+		"explain":   {"why a rule fired or did not; what an error code means", cmdExplain},
 		"incidents": {"list incidents, or the timeline of one", cmdIncidents},
 		"migrate":   {"create and update the tables in ClickHouse", cmdMigrate},
 		"demo":      {"three real services with faults, and the incidents", cmdDemo},
 	}
-	order := []string{"run", "batch", "check", "test", "parse", "incidents", "migrate", "schema", "demo"}
+	order := []string{"run", "batch", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "demo"}
 	return m, order
 }
 

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"corral/correlate"
+	"corral/event"
+	"corral/ingest"
+	"corral/ingest/decode"
 	"corral/rules"
 )
 
@@ -22,7 +25,7 @@ type ruleCoverage struct {
 	evaluated bool
 	holds     [2]bool // false, true
 	edges     map[string]bool
-	operands  map[string]*[2]bool // text of an operand → seen false, seen true
+	values    map[string]*[2]bool // text of an operand → seen false, seen true
 	texts     []string            // of operands, in order
 }
 
@@ -33,7 +36,7 @@ func (c *coverage) rules(set *rules.Set) {
 	for _, r := range set.Rules {
 		if c.seen[r.ID] == nil {
 			c.order = append(c.order, r)
-			c.seen[r.ID] = &ruleCoverage{edges: map[string]bool{}, operands: map[string]*[2]bool{}}
+			c.seen[r.ID] = &ruleCoverage{edges: map[string]bool{}, values: map[string]*[2]bool{}}
 		}
 	}
 }
@@ -49,6 +52,7 @@ func (c *coverage) add(r *runner, got []*correlate.Transition) {
 		rc.evaluated = true
 		rc.holds[index(x.holds)] = true
 	}
+	c.operandsOf(r)
 	for _, t := range got {
 		if rc := c.seen[t.RuleID]; rc != nil {
 			rc.edges[edge(t)] = true
@@ -57,6 +61,43 @@ func (c *coverage) add(r *runner, got []*correlate.Transition) {
 			}
 		}
 	}
+}
+
+// operandsOf evaluates what every event of the test makes of each rule's match,
+// and what each evaluation made of its condition.
+func (c *coverage) operandsOf(r *runner) {
+	dec := decode.New(decode.Options{AttrPaths: r.set.AttrPaths})
+	for _, d := range r.test.Steps {
+		dec.Decode(ingest.Record{Data: d.Data}, func(ev *event.Event) {
+			for _, rule := range r.set.Rules {
+				if m := rule.Match(); m != nil {
+					c.seen[rule.ID].operands(m.Explain(&rules.Env{Event: ev}))
+				}
+			}
+		}, func(decode.DeadRecord) {})
+	}
+	for i := range r.traces {
+		x := &r.traces[i]
+		rc, cond := c.seen[x.rule.ID], conditionOf(x.rule)
+		if rc != nil && cond != nil && len(x.aggs) == len(x.rule.Aggs) {
+			rc.operands(cond.Explain(&rules.Env{Event: x.event, Aggs: x.aggs}))
+		}
+	}
+}
+
+// operands notes each operand of && || and ?: as it was this time.
+func (rc *ruleCoverage) operands(n *rules.Node) {
+	n.Walk(func(n *rules.Node) {
+		for _, k := range n.Kids {
+			o := rc.values[k.Text]
+			if o == nil {
+				o = new([2]bool)
+				rc.values[k.Text] = o
+				rc.texts = append(rc.texts, k.Text)
+			}
+			o[index(k.Outcome == rules.True)] = true
+		}
+	})
 }
 
 func index(b bool) int {
@@ -97,7 +138,7 @@ func (c *coverage) rule(w io.Writer, r *rules.Rule) {
 	}
 	fmt.Fprintf(w, "  %-32s %s\n", r.ID, strings.Join(edges, ", "))
 	for _, text := range rc.texts {
-		switch o := rc.operands[text]; {
+		switch o := rc.values[text]; {
 		case !o[0]:
 			fmt.Fprintf(w, "      never false: %s\n", text)
 		case !o[1]:

@@ -127,12 +127,19 @@ func shown(v event.Value) any {
 	return v.Box()
 }
 
-func condition(r *rules.Rule) string {
+func conditionOf(r *rules.Rule) *rules.Expr {
 	switch {
 	case r.Threshold != nil:
-		return r.Threshold.Condition.Text()
+		return r.Threshold.Condition
 	case r.Temporal != nil:
-		return r.Temporal.Condition.Text()
+		return r.Temporal.Condition
+	}
+	return nil
+}
+
+func condition(r *rules.Rule) string {
+	if c := conditionOf(r); c != nil {
+		return c.Text()
 	}
 	return ""
 }
