@@ -326,6 +326,7 @@ func (q *sequence) timer(c *call) {
 		}
 	}
 	q.tell(c)
+	q.sweep() // what a match ended is not late
 	q.expire(c)
 	for i, at := range q.leads {
 		if plus(at, q.lookBack(i)) <= c.now {
