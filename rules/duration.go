@@ -13,8 +13,15 @@ var durationUnits = []struct {
 	name string
 	unit time.Duration
 }{
-	{"ns", time.Nanosecond}, {"us", time.Microsecond}, {"µs", time.Microsecond}, {"ms", time.Millisecond},
-	{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}, {"w", 7 * 24 * time.Hour},
+	{"ns", time.Nanosecond},
+	{"us", time.Microsecond},
+	{"µs", time.Microsecond},
+	{"ms", time.Millisecond},
+	{"s", time.Second},
+	{"m", time.Minute},
+	{"h", time.Hour},
+	{"d", 24 * time.Hour},
+	{"w", 7 * 24 * time.Hour},
 }
 
 // ParseDuration reads a span as rules write it: Go's form, and also days (24h)

@@ -250,7 +250,7 @@ func eventIdent(name string) *ident {
 func (a *analysis) unknownName(n *ast.IdentifierNode, path string) ast.Node {
 	loc := n.Location()
 	name := n.Value
-	if !a.sc.event && (slices.Contains(fieldNames, name)) {
+	if !a.sc.event && slices.Contains(fieldNames, name) {
 		a.failEventHere(loc.From, loc.To, path)
 		return a.any(n)
 	}
