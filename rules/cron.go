@@ -186,7 +186,7 @@ func (c *Cron) nextOn(d time.Time, t int64) int64 {
 // set back, the change itself where it skips the time.
 func wallInstant(d time.Time, hour, minute int, loc *time.Location) int64 {
 	t := time.Date(d.Year(), d.Month(), d.Day(), hour, minute, 0, 0, loc)
-	if t.Hour() != hour || t.Minute() != minute { // skipped
+	if t.Hour() != hour || t.Minute() != minute || t.Day() != d.Day() { // skipped
 		return changeNear(t).UnixNano()
 	}
 	// time.Date may pick either of two; the earlier one is an offset change before.
@@ -205,7 +205,7 @@ func wallInstant(d time.Time, hour, minute int, loc *time.Location) int64 {
 // changeNear finds the clock change that skips the time t was normalised from.
 func changeNear(t time.Time) time.Time {
 	start, end := t.ZoneBounds()
-	const near = 4 * time.Hour
+	const near = 26 * time.Hour // Samoa once skipped a day
 	if !start.IsZero() && t.Sub(start) < near {
 		return start
 	}

@@ -135,7 +135,7 @@ func (st TextStyle) writeSource(b *strings.Builder, d Diagnostic, gutter int) {
 func underline(d Diagnostic, line []rune) (from, to int) {
 	from, to = d.Col-1, d.EndCol-1
 	if d.EndLine > d.Line {
-		from = len(line) - len(strings.TrimLeft(string(line), " \t")) // blanks are one byte each
+		from = max(0, slices.IndexFunc(line, func(r rune) bool { return r != ' ' && r != '\t' }))
 	}
 	from = min(from, len(line))
 	return from, min(max(to, from), len(line))
