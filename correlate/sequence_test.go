@@ -384,6 +384,7 @@ func TestTimeouts(t *testing.T) {
 		{"a branch goes on", "a b?<3 c<8", within(10), "a@0", "(a)@8"},
 		{"one of two branches matched", "a b+", func(r *rules.Rule) { within(10)(r); skip(rules.NoSkip)(r) }, "a@0 b1@1 b2@2", "a b1, a b1 b2"},
 		{"what a match ends is not late", "a{2} -x", within(5), "a1@0 a2@0", "a1 a2@5"},
+		{"a match at a deadline ends the others", "a{3} -x", within(10), "a1@0 a2@1 a3@2", "a1 a2 a3@10"},
 		{"an absence is no timeout", "a -x<5", within(10), "a1@0 x@2", ""},
 	} {
 		t.Run(x.name, func(t *testing.T) {
