@@ -340,13 +340,10 @@ func (q *sequence) timer(c *call) {
 func (q *sequence) expire(c *call) {
 	var late []*partial
 	for _, m := range q.partials {
-		ended := !m.live() // by a match told at this instant: that is not being late
 		q.lapse(m, plus(c.now, 1))
 		if !m.live() {
 			q.dead = true
-			if !ended {
-				late = append(late, m)
-			}
+			late = append(late, m)
 		}
 	}
 	if q.timeouts {
