@@ -51,40 +51,48 @@ func (d *durable) bind(ctx context.Context) (bound, error) {
 		return bound{}, fmt.Errorf("look up stream %s: %w", d.stream, err)
 	}
 	d.checkStream(stream.CachedInfo())
-	info, err := d.find(ctx, stream)
+	info, next, err := d.find(ctx, stream)
 	if err != nil {
 		return bound{}, err
 	}
 	d.begin(info.AckFloor.Stream)
 	d.checkLoss(stream.CachedInfo().State.FirstSeq)
-	return bound{d.config.Durable, info.Delivered.Consumer + 1, info.NumPending, uint64(max(0, info.Config.MaxAckPending))}, nil
+	return bound{d.config.Durable, next, info.NumPending, uint64(max(0, info.Config.MaxAckPending))}, nil
 }
 
-// find returns the consumer with nothing delivered beyond its floor.
-func (d *durable) find(ctx context.Context, stream jetstream.Stream) (*jetstream.ConsumerInfo, error) {
+// firstDelivery is what a consumer that was created or rewound delivers next.
+// What is known of it a moment later does not say so: a request of somebody
+// else, say of a worker whose machine died, may have been served already.
+const firstDelivery = 1
+
+// find returns the consumer with nothing delivered beyond its floor, and the
+// sequence of its next delivery.
+func (d *durable) find(ctx context.Context, stream jetstream.Stream) (*jetstream.ConsumerInfo, uint64, error) {
 	c, err := stream.Consumer(ctx, d.config.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return d.create(ctx, stream)
+		info, err := d.create(ctx, stream)
+		return info, firstDelivery, err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up consumer %s of stream %s: %w", d.config.Durable, d.stream, err)
+		return nil, 0, fmt.Errorf("look up consumer %s of stream %s: %w", d.config.Durable, d.stream, err)
 	}
 	info := c.CachedInfo()
 	if info.Config.AckPolicy != jetstream.AckAllPolicy || info.Config.DeliverSubject != "" {
-		return nil, fmt.Errorf("consumer %s of stream %s: %w: it is not a pull consumer with ack policy all; name another durable or delete it",
+		return nil, 0, fmt.Errorf("consumer %s of stream %s: %w: it is not a pull consumer with ack policy all; name another durable or delete it",
 			d.config.Durable, d.stream, errFatal)
 	}
 	if err := d.update(ctx, stream, info.Config); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !d.known {
 		d.acks.rewound(info.AckFloor.Stream)
 	}
 	floor := d.acks.floor()
 	if info.Delivered.Stream == info.AckFloor.Stream && info.AckFloor.Stream == floor {
-		return info, nil
+		return info, info.Delivered.Consumer + 1, nil
 	}
-	return d.rewind(ctx, stream, floor+1)
+	info, err = d.rewind(ctx, stream, floor+1)
+	return info, firstDelivery, err
 }
 
 // create makes the consumer begin above what is known to be safe, or as the
@@ -142,7 +150,7 @@ func (d *durable) rewind(ctx context.Context, stream jetstream.Stream, seq uint6
 		d.stats.rewinds.Add(1)
 		return resp.ConsumerInfo, nil
 	}
-	if ctx.Err() != nil {
+	if !errors.Is(err, jetstream.ErrConsumerInvalidReset) && canReset(d.api.Conn().ConnectedServerVersion()) {
 		return nil, fmt.Errorf("rewind consumer %s of stream %s: %w", d.config.Durable, d.stream, err)
 	}
 	if err := stream.DeleteConsumer(ctx, d.config.Durable); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -151,6 +159,16 @@ func (d *durable) rewind(ctx context.Context, stream jetstream.Stream, seq uint6
 	d.known = true // a retry must not begin where a new consumer would
 	d.stats.rewinds.Add(1)
 	return d.create(ctx, stream)
+}
+
+// canReset reports whether a server of this version can rewind consumers; one
+// that cannot does not answer.
+func canReset(version string) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return true
+	}
+	return major > 2 || major == 2 && minor >= 14
 }
 
 // begin tells the acknowledgements about the consumer's new life.

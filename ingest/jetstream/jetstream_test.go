@@ -32,6 +32,8 @@ type collector struct {
 	seqs    []uint64
 	data    []string
 	idle    int // empty batches with nothing pending
+
+	released uint64 // up to which sequence
 }
 
 // quick are the settings of a source whose ticks a test can wait for.
@@ -93,6 +95,9 @@ func (c *collector) release() {
 	c.mu.Lock()
 	batches := c.batches
 	c.batches = nil
+	if n := len(c.seqs); n > 0 {
+		c.released = c.seqs[n-1]
+	}
 	c.mu.Unlock()
 	for _, b := range slices.Backward(batches) {
 		if err := b.Done(); err != nil {
@@ -433,6 +438,14 @@ func TestIdleOnlyWhenCaughtUp(t *testing.T) {
 	}
 	c.release()
 	natstest.Eventually(t, "a tick when all is read", func() bool { return c.idles() > n })
+}
+
+func TestCanReset(t *testing.T) {
+	for version, want := range map[string]bool{"2.13.9": false, "2.14.0": true, "2.15.2-RC.1": true, "3.0.0": true, "1.4.1": false, "": true} {
+		if got := canReset(version); got != want {
+			t.Errorf("canReset(%q) = %v", version, got)
+		}
+	}
 }
 
 func TestManyStreams(t *testing.T) {

@@ -28,6 +28,8 @@ const (
 var (
 	errRebind = errors.New("consumer must be bound anew")
 	errEnd    = errors.New("end of the partition")
+
+	errDisconnected = errors.New("disconnected")
 )
 
 // consumer is what a reader pulls from.
@@ -104,7 +106,7 @@ func (r *reader) run(ctx context.Context, emit emitFunc) error {
 // attach binds the consumer, trying until it succeeds.
 func (r *reader) attach(ctx context.Context) error {
 	for try := 1; ; try++ {
-		b, err := r.consumer.bind(ctx)
+		b, err := r.bindNow(ctx)
 		if err == nil {
 			return r.subscribe(b)
 		}
@@ -121,6 +123,25 @@ func (r *reader) attach(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// bindNow gives up when the connection goes: the answer to what was asked before
+// would never come.
+func (r *reader) bindNow(ctx context.Context) (bound, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	gone := r.nc.StatusChanged(nats.RECONNECTING)
+	defer r.nc.RemoveStatusListener(gone)
+	go func() {
+		if _, ok := <-gone; ok { // closed when bindNow returns
+			cancel(errDisconnected)
+		}
+	}()
+	b, err := r.consumer.bind(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errDisconnected) {
+		err = fmt.Errorf("%w: %w", errDisconnected, err)
+	}
+	return b, err
 }
 
 func (r *reader) subscribe(b bound) error {

@@ -183,7 +183,7 @@ func (e *ephemeral) bind(ctx context.Context) (bound, error) {
 	}
 	info := c.CachedInfo()
 	e.name = info.Name
-	return bound{consumer: info.Name, delivery: info.Delivered.Consumer + 1, pending: info.NumPending}, nil
+	return bound{consumer: info.Name, delivery: firstDelivery, pending: info.NumPending}, nil
 }
 
 // begin sets the end of the range and reports whether there is anything in it.
