@@ -43,7 +43,6 @@ var unstable = map[string]struct{ when, instead string }{
 	"instance": {"at every rollout", "service"}, "instance_id": {"at every rollout", "service"}, "pid": {"at every restart", "service"},
 	"trace_id": {"with every request", "service"}, "span_id": {"with every request", "service"}, "request_id": {"with every request", "service"},
 	"message": {"with every event", "logger"}, "timestamp": {"with every event", "service"}, "cid": {"with every connection", "nats.user"},
-	"seq": {"with every message", "nats.stream"},
 }
 
 func (r *Rule) warnKeys(rep *report) {
