@@ -103,10 +103,13 @@ func (d *Decoder) setAttrs(ev *event.Event, raw string, env *envelope) {
 }
 
 func (d *Decoder) lazyFor(env *envelope) *lazy {
-	if l := d.lazies[env.stream]; l != nil && env.outer == "" {
+	if env.stream == "" || env.outer != "" {
+		return d.lazy
+	}
+	if l := d.lazies[env.stream]; l != nil {
 		return l
 	}
-	return d.lazies[""]
+	return d.lazy
 }
 
 // eagerAttrs decodes the attributes at once and adds those of the envelope.

@@ -94,8 +94,9 @@ type shared struct {
 	tab    *table
 	layout string
 	pool   sync.Pool // *Decoder, for attributes
-	lazies map[string]*lazy
-	only   format // the one Options.Format names, or auto
+	lazy   *lazy
+	lazies map[string]*lazy // by the container runtime's stream
+	only   format           // the one Options.Format names, or auto
 }
 
 // New makes a decoder. Options that Check refuses make it panic.
@@ -113,7 +114,8 @@ func (o Options) compile() (*shared, error) {
 		return nil, err
 	}
 	sh := &shared{opt: o, tab: tab, layout: goLayout(o.TimeLayout), lazies: map[string]*lazy{}}
-	for _, stream := range []string{"", "stdout", "stderr"} {
+	sh.lazy = &lazy{shared: sh}
+	for _, stream := range []string{"stdout", "stderr"} {
 		sh.lazies[stream] = &lazy{shared: sh, stream: stream}
 	}
 	if sh.only, err = formatNamed(o.Format); err != nil {

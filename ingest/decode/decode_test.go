@@ -81,6 +81,7 @@ func TestSafeCut(t *testing.T) {
 			continue // its pieces need the header, see TestCSVPieces
 		}
 		t.Run(name, func(t *testing.T) {
+			data = data[:min(len(data), 24<<10)]
 			checkCuts(t, New(Options{}), data, max(1, len(data)/40))
 		})
 	}

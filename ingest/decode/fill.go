@@ -133,7 +133,10 @@ func (m *mapper) assignNATS(n *event.NATS, f field) {
 func (m *mapper) message() string {
 	s := m.text(fMessage)
 	if m.vals[fMessage].kind != kArray {
-		return strings.TrimRight(s, "\r\n")
+		for s != "" && (s[len(s)-1] == '\n' || s[len(s)-1] == '\r') {
+			s = s[:len(s)-1]
+		}
+		return s
 	}
 	m.arena.room(len(s))
 	start := len(m.arena.b)

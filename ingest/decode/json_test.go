@@ -53,11 +53,10 @@ func TestJSONAgrees(t *testing.T) {
 	agrees := func(t *testing.T, s []byte) { agrees(t, a, b, s) }
 	for _, s := range jsonSeeds(t) {
 		agrees(t, s)
-		for i := range s { // every line cut short, and with one byte gone
+		step := 1 + len(s)/40
+		for i := 0; i < len(s); i += step { // cut short, and with one byte gone
 			agrees(t, s[:i])
-			if len(s) < 300 {
-				agrees(t, append(append([]byte{}, s[:i]...), s[i+1:]...))
-			}
+			agrees(t, append(append([]byte{}, s[:i]...), s[i+1:]...))
 		}
 	}
 }

@@ -64,6 +64,9 @@ func (d *Decoder) class(env *envelope) natsClass {
 
 // natsEvent decodes an object that a NATS server published about itself.
 func (d *Decoder) natsEvent(raw, s string, env *envelope) bool {
+	if d.js.marked&(1<<markType|1<<markStatsz) == 0 && env.subject == "" && d.rec.Subject == "" {
+		return false
+	}
 	c := d.class(env)
 	var typ string
 	switch {

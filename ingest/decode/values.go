@@ -134,13 +134,8 @@ var tenTo = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1
 
 // urlPath returns the path of a request target or URL, without its query.
 func urlPath(s string) string {
-	if i := strings.Index(clip(s, 10), "://"); i > 0 {
-		rest := s[i+3:]
-		j := strings.IndexByte(rest, '/')
-		if j < 0 {
-			return "/"
-		}
-		s = rest[j:]
+	if s != "" && s[0] != '/' {
+		s = withoutHost(s)
 	}
 	for i := 0; i < len(s); i++ {
 		if s[i] == '?' || s[i] == '#' {
@@ -148,6 +143,20 @@ func urlPath(s string) string {
 		}
 	}
 	return s
+}
+
+// withoutHost takes scheme and host off a URL.
+func withoutHost(s string) string {
+	i := strings.Index(clip(s, 10), "://")
+	if i <= 0 {
+		return s
+	}
+	rest := s[i+3:]
+	j := strings.IndexByte(rest, '/')
+	if j < 0 {
+		return "/"
+	}
+	return rest[j:]
 }
 
 // hostOf returns the address of a "host:port", "[v6]:port" or list of them: the
