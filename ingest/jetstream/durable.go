@@ -145,7 +145,7 @@ func (d *durable) rewind(ctx context.Context, stream jetstream.Stream, seq uint6
 	resetCtx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	resp, err := d.api.ResetConsumerToSequence(resetCtx, d.stream, d.config.Durable, seq)
-	if err == nil && resp.ConsumerInfo != nil {
+	if err == nil {
 		d.log.Info("consumer rewound", "consumer", d.config.Durable, "from", seq)
 		d.stats.rewinds.Add(1)
 		return resp.ConsumerInfo, nil

@@ -55,7 +55,7 @@ func collect(t *testing.T, js jetstream.JetStream, cfg Config, resume map[string
 	c.stop = sync.OnceValue(func() error {
 		cancel(errStop)
 		err := <-done
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		return errors.Join(err, src.Close(ctx))
 	})
