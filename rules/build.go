@@ -172,7 +172,7 @@ func (b *builder) groupItem(e entry) {
 	if f := fieldIndex[name]; f != nil {
 		k.field = f
 	}
-	b.addKey(k, groupKey{all: x})
+	b.addKey(x.text, k, groupKey{all: x})
 }
 
 // pathText writes attrs["user.id"] as attrs.user.id: one path, one name.
@@ -194,9 +194,10 @@ func (b *builder) keyTaken(n *yaml.Node, name string) bool {
 	return taken
 }
 
-func (b *builder) addKey(k keyName, g groupKey) {
+// addKey adds a key under the name incidents show.
+func (b *builder) addKey(name string, k keyName, g groupKey) {
 	b.group = append(b.group, k)
-	b.rule.KeyNames = append(b.rule.KeyNames, k.name)
+	b.rule.KeyNames = append(b.rule.KeyNames, name)
 	b.rule.groupBy = append(b.rule.groupBy, g)
 }
 
@@ -217,7 +218,7 @@ func (b *builder) groupEntry(e entry) {
 	}
 	if e.value.Kind != yaml.MappingNode {
 		if x := b.keyExpr(e); x != nil {
-			b.addKey(keyName{name: e.name}, groupKey{all: x})
+			b.addKey(e.name, keyName{name: e.name}, groupKey{all: x})
 		}
 		return
 	}
@@ -249,7 +250,7 @@ func (b *builder) groupSteps(e entry) {
 			b.fail(e.key, codeGroupStep, fmt.Sprintf("`group_by.%s` does not say what %q calls it", e.name, name), "", "help: "+e.name+": {"+name+": EXPRESSION, …}")
 		}
 	}
-	b.addKey(keyName{name: e.name}, g)
+	b.addKey(e.name, keyName{name: e.name}, g)
 }
 
 // keys2 is keys for a mapping whose keys are names of this rule.
@@ -453,6 +454,9 @@ func (b *builder) resolve() {
 	}
 	if w, ok := m.get("when"); ok {
 		b.rule.ResolveWhen = b.condition(w, b.eventScope("`resolve.when`"))
+		if x := b.rule.ResolveWhen; x != nil && neverTrue(x) {
+			b.fail(w.value, codeNever, "`resolve.when` is false for every event", "", "")
+		}
 	}
 	if x, ok := m.get("max"); ok {
 		if d, ok := b.duration(x); ok {

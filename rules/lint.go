@@ -14,11 +14,15 @@ func (r *Rule) warn(rep *report) {
 	r.warnKeys(rep)
 	r.warnFor(rep)
 	r.warnShadowed(rep)
-	if r.match != nil {
-		if b, ok := folded(r.match.low).(*ast.BoolNode); ok && !b.Value {
-			rep.warning(finding{src: r.doc.file.src, at: r.matchSpan(), code: codeAlways, text: "`match` is false for every event"})
-		}
+	if r.match != nil && neverTrue(r.match) {
+		rep.warning(finding{src: r.doc.file.src, at: r.matchSpan(), code: codeAlways, text: "`match` is false for every event"})
 	}
+}
+
+// neverTrue says that constants make a condition false.
+func neverTrue(x *Expr) bool {
+	b, ok := folded(x.low).(*ast.BoolNode)
+	return ok && !b.Value
 }
 
 // folded is a lowered condition with constants taken together.

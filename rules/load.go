@@ -97,6 +97,16 @@ func IsTestFile(name string) bool {
 	return strings.HasSuffix(base, "_test")
 }
 
+// CountRules counts the rules in files, good or bad, for a report. What cannot be
+// read as YAML has none.
+func CountRules(files []File) int {
+	n := 0
+	for _, f := range files {
+		n += len(readFile(&report{}, f).rules)
+	}
+	return n
+}
+
 // Parse is Load for content already read.
 func Parse(files []File) (*Set, []Diagnostic) {
 	rep := &report{}

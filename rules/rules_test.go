@@ -229,6 +229,16 @@ func TestGroupKeysAreCanonical(t *testing.T) {
 	}
 }
 
+func TestKeysAreNamedAsWritten(t *testing.T) {
+	r := one(t, `title: "{{ attrs.user.id }} {{ attrs['user.id'] }}"`, "match: true", `group_by: ['attrs["user.id"]', lower(service)]`, "event: {}")
+	if want := []string{`attrs["user.id"]`, "lower(service)"}; !slices.Equal(r.KeyNames, want) {
+		t.Errorf("got %q, want %q", r.KeyNames, want)
+	}
+	if got := r.Title.Render(&Env{Key: []string{"u1", "pay"}}); got != "u1 u1" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestMatchDoesNotAllocateWithoutAMatch(t *testing.T) {
 	m := mustParse(t, mixedRules(200)).Matcher()
 	ev := &event.Event{Kind: "log", Service: "svc-1", Level: "error", Message: "nothing of interest in here", HTTP: event.HTTP{Path: "/api/v1/thing1", Status: 200}}

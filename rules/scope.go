@@ -24,8 +24,8 @@ type scope struct {
 
 // keyName is a group key as later expressions may name it.
 type keyName struct {
-	name  string
-	path  bool // list form: name is an expression of the event
+	name  string // as expressions may say it: of the list form the path, attrs.user.id
+	path  bool   // list form: name is an expression of the event
 	field *Field
 }
 
