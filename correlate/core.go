@@ -3,6 +3,8 @@ package correlate
 import (
 	"cmp"
 	"math"
+	"slices"
+	"strings"
 
 	"corral/event"
 	"corral/rules"
@@ -37,6 +39,8 @@ type ruleState struct {
 	stats RuleStats
 
 	call   call // the call being made; one at a time
+	in     input
+	keyed  bool // expressions may read group keys
 	env    rules.Env
 	vals   []event.Value
 	change change
@@ -68,6 +72,7 @@ type change struct {
 func newRuleState(r *rules.Rule, o Options) *ruleState {
 	s := &ruleState{rule: r, trace: o.Trace, vals: make([]event.Value, len(r.Aggs))}
 	s.past.limit = r.Limits.Groups
+	s.keyed = readsKeys(r)
 	s.only = expected(r)
 	s.call = call{rule: r, env: &s.env, errors: &s.stats.Errors, dropped: &s.stats.Dropped, core: s}
 	if k, ok := countsOnly(r); ok {
@@ -76,6 +81,39 @@ func newRuleState(r *rules.Rule, o Options) *ruleState {
 		s.make = makers[r.Kind](r)
 	}
 	return s
+}
+
+// readsKeys reports whether an expression of a rule may read its group keys while
+// its state is kept. Titles and labels always may: see describe.
+func readsKeys(r *rules.Rule) bool {
+	texts := []*rules.Expr{}
+	switch {
+	case len(r.KeyNames) == 0 || r.Absence != nil:
+	case r.Threshold != nil:
+		texts = append(texts, r.Threshold.Condition, r.Threshold.Clear)
+	case r.Temporal != nil:
+		texts = append(texts, r.Temporal.Condition)
+	case r.Sequence != nil:
+		for _, s := range r.Sequence.Steps {
+			texts = append(texts, s.Where)
+		}
+	}
+	for _, s := range r.Severity {
+		texts = append(texts, s.When)
+	}
+	return slices.ContainsFunc(texts, func(x *rules.Expr) bool {
+		return x != nil && slices.ContainsFunc(r.KeyNames, func(name string) bool { return strings.Contains(letters(x.Text()), letters(name)) })
+	})
+}
+
+// letters leaves out of a text what differs between two ways to write a path.
+func letters(s string) string {
+	return strings.Map(func(c rune) rune {
+		if strings.ContainsRune(`."'[]?() `, c) {
+			return -1
+		}
+		return c
+	}, s)
 }
 
 // plus adds a length to an instant and stays within time.
@@ -192,7 +230,7 @@ func (r *ruleState) begin(k uint32, now int64, ev *event.Event) *call {
 		}
 	}
 	r.env = rules.Env{Event: ev}
-	if len(r.rule.KeyNames) > 0 && (r.counter == nil || r.keys.entries[k].episode != 0) {
+	if r.keyed {
 		r.env.Key = rules.DecodeKey(r.keys.name(k))
 	}
 	return c
@@ -222,8 +260,8 @@ func (r *ruleState) take(ev *event.Event, m *rules.Match) {
 		r.stats.Matched++
 		r.count(c, k, ev)
 	}
-	in := input{ev: ev, selected: m.Selected, parts: m.Parts, args: m.Args}
-	r.machine(k).event(c, &in)
+	r.in = input{ev: ev, selected: m.Selected, parts: m.Parts, args: m.Args}
+	r.machine(k).event(c, &r.in)
 	r.react(c, k, m.Selected && !m.Resolve)
 	if m.Resolve {
 		r.cleared(c, k, ev)
@@ -272,7 +310,7 @@ func (r *ruleState) enter(key string, hash uint64) uint32 {
 		return k
 	}
 	if int(k) == len(r.boxes) {
-		r.boxes = append(r.boxes, box{})
+		r.boxes = append(room(r.boxes), box{})
 	}
 	r.boxes[k] = box{machine: r.make(), tally: tally{at: math.MinInt64}}
 	return k

@@ -71,9 +71,9 @@ func (n *counter) at(k uint32) machine {
 
 func (n *counter) make(k uint32) {
 	if int(k) == len(n.keys) {
-		n.keys = append(n.keys, counted{})
+		n.keys = append(room(n.keys), counted{})
 		if n.rule.Evidence > 0 {
-			n.kept = append(n.kept, nil)
+			n.kept = append(room(n.kept), nil)
 		}
 	}
 	n.keys[k] = counted{}

@@ -50,7 +50,6 @@ type Engine struct {
 	dedup     dedup
 	stage     stage
 	matches   slab[rules.Match]
-	args      slab[event.Value]
 	stats     Stats
 	restored  Reloaded
 }
@@ -70,7 +69,7 @@ func New(set *rules.Set, o Options) *Engine {
 func (e *Engine) Seen(t int64) { e.first = min(e.first, t) }
 
 // Push adds an event (a clone; the engine keeps it) and the rules it met; ms
-// itself may be used again, its keys and text must last. The event takes effect
+// itself may be used again, its keys and args must last. The event takes effect
 // when the watermark passes its time. Of events whose senders gave them the same
 // ID the first counts, for ten minutes. An event before the watermark is refused:
 // false.
@@ -92,27 +91,27 @@ func (e *Engine) Push(ev *event.Event, ms []rules.Match) bool {
 // copy keeps matches.
 func (e *Engine) copy(ms []rules.Match) []rules.Match {
 	kept := e.matches.take(len(ms))
-	for i, m := range ms {
-		if len(m.Args) > 0 {
-			args := e.args.take(len(m.Args))
-			copy(args, m.Args)
-			m.Args = args
-		}
-		kept[i] = m
-	}
+	copy(kept, ms)
 	return kept
 }
 
 // slab hands out slices cut from larger ones.
-type slab[T any] struct{ rest []T }
+type slab[T any] struct{ all, rest []T }
 
 func (s *slab[T]) take(n int) []T {
 	if n > len(s.rest) {
-		s.rest = make([]T, max(n, 256))
+		s.all = make([]T, max(n, 256))
+		s.rest = s.all
 	}
 	cut := s.rest[:n:n]
 	s.rest = s.rest[n:]
 	return cut
+}
+
+// reuse says that nothing taken is in use any more.
+func (s *slab[T]) reuse() {
+	clear(s.all)
+	s.rest = s.all
 }
 
 // Advance says that no event before watermark (nanoseconds since the epoch) will
@@ -127,6 +126,9 @@ func (e *Engine) Advance(watermark int64, emit func(*Transition)) {
 	e.run(watermark)
 	e.stage.settle(e, watermark, emit)
 	e.watermark = watermark
+	if e.buffer.n == 0 {
+		e.matches.reuse()
+	}
 }
 
 // Finish ends a bounded input: events and timers up to and at end take effect.

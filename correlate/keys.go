@@ -74,14 +74,26 @@ func (k *keys) add(key string, hash uint64) uint32 {
 		k.unused = k.entries[i].off
 	} else {
 		i = uint32(len(k.entries))
-		k.entries = append(k.entries, keyEntry{})
+		k.entries = append(room(k.entries), keyEntry{})
 	}
 	ranked := k.entries[i].ranked
 	k.entries[i] = keyEntry{hash: hash, off: uint32(len(k.text)), len: uint32(len(key)), timer: never, ranked: ranked}
+	if len(k.text)+len(key) > cap(k.text) {
+		k.text = append(make([]byte, 0, len(k.text)+len(k.text)/8+max(len(key), 64)), k.text...)
+	}
 	k.text = append(k.text, key...)
 	k.place(i)
 	k.n++
 	return i
+}
+
+// room makes room for one more at the end of a long slice, an eighth more than
+// there is: keys are meant to take little memory.
+func room[T any](s []T) []T {
+	if n := len(s); n == cap(s) && n > 1<<12 {
+		return append(make([]T, 0, n+n/8), s...)
+	}
+	return s
 }
 
 func (k *keys) place(i uint32) {

@@ -22,17 +22,17 @@ type ringClass struct {
 	free   []uint32
 }
 
-// chunkWords is the size of a chunk of small blocks.
-const chunkWords = 1 << 12
+// A chunk of small blocks has 1<<chunkBits words; larger blocks are their own.
+const chunkBits = 12
 
-func blocksPerChunk(class uint8) uint32 { return max(1, uint32(chunkWords)>>class) }
+// inChunk is the binary logarithm of the number of blocks in a chunk.
+func inChunk(class uint8) uint8 { return chunkBits - min(class, chunkBits) }
 
 func (s *ringSlab) words(r ring) []int64 {
 	class := r.class - 1
-	per := blocksPerChunk(class)
-	size := uint32(1) << class
-	off := r.block % per * size
-	return s.classes[class].chunks[r.block/per][off : off+size]
+	bits := inChunk(class)
+	off := (r.block & (1<<bits - 1)) << class
+	return s.classes[class].chunks[r.block>>bits][off : off+1<<class]
 }
 
 // get is the i-th oldest instant.
@@ -76,16 +76,15 @@ func (s *ringSlab) alloc(class uint8) uint32 {
 		c.free = c.free[:n-1]
 		return b
 	}
-	per := blocksPerChunk(class)
-	if c.used == per*uint32(len(c.chunks)) {
-		c.chunks = append(c.chunks, make([]int64, per<<class))
+	bits := inChunk(class)
+	if c.used == uint32(len(c.chunks))<<bits {
+		c.chunks = append(c.chunks, make([]int64, 1<<(bits+class)))
 	}
 	c.used++
 	return c.used - 1
 }
 
-// release gives a block back. One that is a chunk of its own goes to the
-// collector as soon as its place is used for nothing else.
+// release gives a block back.
 func (s *ringSlab) release(class uint8, block uint32) {
 	c := &s.classes[class]
 	c.free = append(c.free, block)
@@ -103,7 +102,7 @@ func (s *ringSlab) free(r *ring) {
 func (s *ringSlab) size() int {
 	n := 0
 	for i := range s.classes {
-		n += 8 * len(s.classes[i].chunks) * int(blocksPerChunk(uint8(i))<<i)
+		n += 8 * len(s.classes[i].chunks) << (int(inChunk(uint8(i))) + i)
 	}
 	return n
 }

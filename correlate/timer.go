@@ -20,7 +20,7 @@ func (q *timers) next() int64 {
 }
 
 func (q *timers) push(at int64, key uint32) {
-	h := append(q.heap, timer{})
+	h := append(room(q.heap), timer{})
 	i := len(h) - 1
 	for i > 0 {
 		parent := (i - 1) / arity
