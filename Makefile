@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=tools.mod
 CHDB     := node_modules/@chdb/lib-linux-x64-gnu/libchdb.so
 FUZZTIME ?= 20s
 
-.PHONY: build test race lint fuzz bench demo clickhouse soak quality
+.PHONY: build test race lint fuzz bench demo clickhouse
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o corral .
@@ -28,6 +28,10 @@ fuzz:
 	  for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; done
+
+# Every benchmark, each with allocations; compare runs with benchstat.
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
 
 demo: build clickhouse
 	./corral demo --once

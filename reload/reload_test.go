@@ -110,7 +110,8 @@ func TestChangedWaitsForRest(t *testing.T) {
 	if _, err := l.Load(); err != nil {
 		t.Fatal(err)
 	}
-	if l.Changed() || l.Changed() {
+	first, second := l.Changed(), l.Changed()
+	if first || second {
 		t.Error("loaded: nothing more to do")
 	}
 }
