@@ -216,8 +216,8 @@ func cell(s string) (c, rest string) {
 // envoy reads Envoy's and Istio's default access log:
 // [time] "GET /x HTTP/1.1" code flags … with the quoted texts at the end.
 func (d *Decoder) envoy(s string) bool {
-	c, n := isoTime(s[1:])
-	if n == 0 || len(s) < n+4 {
+	c, n := isoTime(strings.TrimPrefix(s, "["))
+	if n == 0 || s[0] != '[' || len(firstLine(s)) < n+4 {
 		return false
 	}
 	f := cells(firstLine(s)[n+2:])

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/collector/pdata/plog"
+
 	"corral/event"
 	"corral/ingest"
 )
@@ -95,6 +97,13 @@ func FuzzDecode(f *testing.F) {
 			f.Add(line, false, "logs.x")
 		}
 	}
+	var pm plog.ProtoMarshaler
+	proto, err := pm.MarshalLogs(otlpLogs())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(proto, false, "otel.logs")
+	f.Add([]byte("\x28\xb5\x2f\xfd\x04\x00\x59\x00\x00hello world"), false, "")
 	d, pieces := New(Options{AttrPaths: testPaths}), New(Options{})
 	f.Fuzz(func(t *testing.T, data []byte, lines bool, subject string) {
 		rec := ingest.Record{Data: data, Lines: lines, Seq: 7, Subject: subject, Reference: noon.UnixNano()}
@@ -141,4 +150,29 @@ func readFile(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return readAll(f, filepath.Ext(path))
+}
+
+// FuzzFormat reads texts as formats they need not be of.
+func FuzzFormat(f *testing.F) {
+	for _, b := range testdataFiles(f) {
+		for line := range bytes.Lines(b[:min(len(b), 2000)]) {
+			for i := range formatNames {
+				f.Add(uint8(i), line)
+			}
+		}
+	}
+	var decoders [nFormats]*Decoder
+	for i := range decoders {
+		decoders[i] = New(Options{Format: formatNames[i], TimeLayout: "%y%m%d %H%M%S"})
+	}
+	f.Fuzz(func(t *testing.T, format uint8, data []byte) {
+		d := decoders[int(format)%len(decoders)]
+		for _, lines := range []bool{true, false} {
+			d.Decode(ingest.Record{Data: data, Lines: lines, Seq: 1, Reference: noon.UnixNano()}, func(ev *event.Event) {
+				if n := len(Describe(ev.Clone()).Map()["format"].(string)); n == 0 {
+					t.Fatal("no format")
+				}
+			}, func(DeadRecord) {})
+		}
+	})
 }

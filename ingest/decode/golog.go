@@ -62,10 +62,10 @@ func grpcLevel(s string) (sev severity, rest string, ok bool) {
 // message, fields, separated by tabs; the stack follows in further lines.
 func (d *Decoder) zapConsole(s string) bool {
 	c, n := isoTime(s)
-	if n == 0 {
+	line := firstLine(s)
+	if n == 0 || n == len(line) {
 		return false
 	}
-	line := firstLine(s)
 	cells := strings.Split(line[n+1:], "\t")
 	sev, ok := levelWord(cells[0])
 	if !ok {

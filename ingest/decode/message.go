@@ -89,7 +89,9 @@ func (d *Decoder) piece(data []byte, env *envelope) {
 		in.depth++
 		in.stream = c.stream
 		in.time = d.instant(c.time, env.time)
-		d.inner(c.text, &in)
+		if strings.TrimSpace(c.text) != "" {
+			d.inner(c.text, &in)
+		}
 		return
 	}
 	d.inner(text, env)

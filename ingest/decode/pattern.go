@@ -6,7 +6,7 @@ import "strings"
 // thread and logger before the message, in whatever order: logback, log4j,
 // Spring Boot, Kafka, Serilog's and zerolog's consoles.
 func (d *Decoder) pattern(s string) bool {
-	bracket := s[0] == '['
+	bracket := strings.HasPrefix(s, "[")
 	rest := strings.TrimPrefix(s, "[")
 	if st, n := d.m.zones.prefix(s); n > 0 {
 		d.m.timeKey = true
