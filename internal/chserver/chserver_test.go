@@ -37,7 +37,6 @@ func address(s *chserver.Server, p clickhouse.Protocol) []string {
 var protocols = []clickhouse.Protocol{clickhouse.Native, clickhouse.HTTP}
 
 func TestKillAndRestart(t *testing.T) {
-	ctx := t.Context()
 	s := chtest.Start(t, chserver.Options{Users: []chserver.User{{Name: "admin", Password: "a<b&c"}}})
 	for i, p := range protocols {
 		o := clickhouse.Options{Addr: address(s, p), Protocol: p, Auth: clickhouse.Auth{Username: "admin", Password: "a<b&c"}}
@@ -48,8 +47,7 @@ func TestKillAndRestart(t *testing.T) {
 		if ended, _ := s.Ended(); !ended {
 			t.Fatal("killed, and not ended")
 		}
-		var err error
-		if s, err = s.Again(ctx); err != nil {
+		if _, err := s.Again(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		_ = c.Close()

@@ -49,7 +49,7 @@ func exactlyOnce(t *testing.T, p clickhouse.Protocol) {
 	}
 	kills := 0
 	for ; ctx.Err() == nil && (kills < 2 || w.found.Load() == 0); kills++ {
-		if s, err = harm(ctx, s, px); err != nil {
+		if err := harm(ctx, s, px); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +65,7 @@ func exactlyOnce(t *testing.T, p clickhouse.Protocol) {
 }
 
 // harm swallows answers, cuts connections and kills the server, once each.
-func harm(ctx context.Context, s *chserver.Server, px *chserver.Proxy) (*chserver.Server, error) {
+func harm(ctx context.Context, s *chserver.Server, px *chserver.Proxy) error {
 	for _, fault := range []*atomic.Bool{&px.Swallow, &px.Cut} {
 		<-time.After(100 * time.Millisecond)
 		fault.Store(true)
@@ -74,7 +74,8 @@ func harm(ctx context.Context, s *chserver.Server, px *chserver.Proxy) (*chserve
 	}
 	<-time.After(100 * time.Millisecond)
 	s.Kill()
-	return s.Again(context.WithoutCancel(ctx))
+	_, err := s.Again(context.WithoutCancel(ctx))
+	return err
 }
 
 type writer struct {

@@ -12,13 +12,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
-// Server is a running child process.
+// Server is a child process that serves, or, between Stop or Kill and Again, the
+// ports and data of one. Its methods may be called from several goroutines, but
+// for Again.
 type Server struct {
 	Options // with the ports that were chosen
 
+	child atomic.Pointer[process]
+}
+
+type process struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	done  chan struct{}
@@ -35,71 +42,81 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		}
 		o.Lib = lib
 	}
-	s, err := start(ctx, o)
+	s := &Server{Options: o}
+	err := s.start(ctx)
 	// A port that was free a moment ago may be taken when the child listens.
 	for try := 0; err != nil && ctx.Err() == nil && try < 2; try++ {
-		s, err = start(ctx, o)
+		s.Options = o
+		err = s.start(ctx)
 	}
-	return s, err
-}
-
-func start(ctx context.Context, o Options) (*Server, error) {
-	var inner struct{ tcp, http int } // ClickHouse's own ports, behind the shields
-	ports := []*int{&inner.tcp, &inner.http, &o.TCPPort, &o.HTTPPort}
-	if o.TLSCert != "" {
-		ports = append(ports, &o.TLSPort, &o.HTTPSPort)
-	}
-	if err := freePorts(ports); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	cfg, err := o.writeConfig(inner.tcp, inner.http)
+	return s, nil
+}
+
+// Again starts the server with the same ports and data after Stop or Kill. The
+// Server it returns is this one.
+func (s *Server) Again(ctx context.Context) (*Server, error) { return s, s.start(ctx) }
+
+func (s *Server) start(ctx context.Context) error {
+	var inner struct{ tcp, http int } // ClickHouse's own ports, behind the shields
+	ports := []*int{&inner.tcp, &inner.http, &s.TCPPort, &s.HTTPPort}
+	if s.TLSCert != "" {
+		ports = append(ports, &s.TLSPort, &s.HTTPSPort)
+	}
+	if err := freePorts(ports); err != nil {
+		return err
+	}
+	cfg, err := s.writeConfig(inner.tcp, inner.http)
 	if err != nil {
-		return nil, fmt.Errorf("configure ClickHouse: %w", err)
+		return fmt.Errorf("configure ClickHouse: %w", err)
 	}
 	env, err := json.Marshal(child{
 		Parent:  os.Getpid(),
-		Lib:     o.Lib,
-		Args:    []string{"--config-file=" + cfg, "--path=" + filepath.Join(o.Dir, "data")},
-		Shields: o.shields(at(inner.tcp), at(inner.http)),
+		Lib:     s.Lib,
+		Args:    []string{"--config-file=" + cfg, "--path=" + filepath.Join(s.Dir, "data")},
+		Shields: s.shields(at(inner.tcp), at(inner.http)),
 	})
+	if err != nil {
+		return err
+	}
+	p, err := s.exec(string(env))
+	if err != nil {
+		return fmt.Errorf("start ClickHouse: %w", err)
+	}
+	s.child.Store(p)
+	return s.await(ctx, p)
+}
+
+func (s *Server) exec(env string) (*process, error) {
+	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Options: o, done: make(chan struct{})}
-	if err := s.exec(string(env)); err != nil {
-		return nil, fmt.Errorf("start ClickHouse: %w", err)
+	p := &process{cmd: exec.Command(self), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), childEnv+"="+env)
+	p.cmd.Dir = s.Dir
+	p.cmd.Stdout, p.cmd.Stderr = s.Log, s.Log
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
 	}
-	return s, s.await(ctx)
-}
-
-func (s *Server) exec(env string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	s.cmd = exec.Command(self)
-	s.cmd.Env = append(os.Environ(), childEnv+"="+env)
-	s.cmd.Dir = s.Dir
-	s.cmd.Stdout, s.cmd.Stderr = s.Log, s.Log
-	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
-		return err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return err
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
 	}
 	go func() {
-		s.err = s.cmd.Wait()
-		close(s.done)
+		p.err = p.cmd.Wait()
+		close(p.done)
 	}()
-	return nil
+	return p, nil
 }
 
 // await returns when the server answers; if it does not, it is ended.
-func (s *Server) await(ctx context.Context) error {
+func (s *Server) await(ctx context.Context, p *process) error {
 	for !ping(ctx, s.HTTPAddr()) {
 		select {
-		case <-s.done:
-			return fmt.Errorf("ClickHouse ended while starting: %v (see %s)", s.err, filepath.Join(s.Dir, "server.err.log"))
+		case <-p.done:
+			return fmt.Errorf("ClickHouse ended while starting: %v (see %s)", p.err, filepath.Join(s.Dir, "server.err.log"))
 		case <-ctx.Done():
 			s.Kill()
 			return context.Cause(ctx)
@@ -135,15 +152,16 @@ func (s *Server) TLSAddr() string { return at(s.TLSPort) }
 func (s *Server) HTTPSAddr() string { return at(s.HTTPSPort) }
 
 // PID is the process id of the child.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
+func (s *Server) PID() int { return s.child.Load().cmd.Process.Pid }
 
 // Stop shuts the server down in good order. That takes a moment, and 5 s while
 // clients are connected.
 func (s *Server) Stop() error {
-	_ = s.stdin.Close()
+	p := s.child.Load()
+	_ = p.stdin.Close()
 	select {
-	case <-s.done:
-		return s.err
+	case <-p.done:
+		return p.err
 	case <-time.After(20 * time.Second):
 		s.Kill()
 		return errors.New("ClickHouse did not stop in 20 s")
@@ -152,18 +170,17 @@ func (s *Server) Stop() error {
 
 // Kill is kill -9.
 func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.done
+	p := s.child.Load()
+	_ = p.cmd.Process.Kill()
+	<-p.done
 }
-
-// Again starts a server with the same ports and data after Stop or Kill.
-func (s *Server) Again(ctx context.Context) (*Server, error) { return Start(ctx, s.Options) }
 
 // Ended reports whether the child has ended, and with what.
 func (s *Server) Ended() (bool, error) {
+	p := s.child.Load()
 	select {
-	case <-s.done:
-		return true, s.err
+	case <-p.done:
+		return true, p.err
 	default:
 		return false, nil
 	}

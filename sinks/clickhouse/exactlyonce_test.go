@@ -41,7 +41,7 @@ func exactlyOnce(t *testing.T, proto string) {
 	options := Options{
 		DSN:           scheme + "://" + proxy.Addr() + "/d?dial_timeout=1s",
 		InsertTimeout: 2 * time.Second, RetryInterval: 30 * time.Millisecond, HoldInterval: 30 * time.Millisecond,
-		Patience: 50 * time.Millisecond, Logger: new(lockedBuffer).logger(),
+		Patience: 50 * time.Millisecond, DrainTimeout: 50 * time.Millisecond, Logger: new(lockedBuffer).logger(),
 	}
 	if err := Migrate(t.Context(), Options{DSN: chtest.DSN(server, "d")}, nil); err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func exactlyOnce(t *testing.T, proto string) {
 	seed := rand.Uint64()
 	kills, chance := 0, rand.New(rand.NewPCG(seed, 0))
 	for ctx.Err() == nil && (kills < 3 || plain.found()+spooled.found() == 0 || plain.failed() == 0) {
-		if server, err = harm(ctx, server, proxy, chance, &kills); err != nil {
+		if err := harm(ctx, server, proxy, chance, &kills); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +67,6 @@ func exactlyOnce(t *testing.T, proto string) {
 			t.Error(err)
 		}
 	}
-	defer server.Kill()
 	accepted := slices.Concat(plain.accepted, spooled.accepted)
 	t.Logf("seed %d: %d kills; %d revisions accepted; failed tries %d and %d, of these done all the same %d and %d",
 		seed, kills, len(accepted), plain.failed(), spooled.failed(), plain.found(), spooled.found())
@@ -102,7 +101,7 @@ func distinct(ts []*correlate.Transition, key func(*correlate.Transition) string
 }
 
 // harm does one thing at random.
-func harm(ctx context.Context, s *chserver.Server, p *chserver.Proxy, chance *rand.Rand, kills *int) (*chserver.Server, error) {
+func harm(ctx context.Context, s *chserver.Server, p *chserver.Proxy, chance *rand.Rand, kills *int) error {
 	pause := func() { <-time.After(time.Duration(20+chance.IntN(80)) * time.Millisecond) }
 	during := func(fault *atomic.Bool) {
 		fault.Store(true)
@@ -113,14 +112,15 @@ func harm(ctx context.Context, s *chserver.Server, p *chserver.Proxy, chance *ra
 	switch chance.IntN(3) {
 	case 0:
 		during(&p.Swallow)
-		return s, nil
 	case 1:
 		during(&p.Cut)
-		return s, nil
+	default:
+		*kills++
+		s.Kill()
+		_, err := s.Again(context.WithoutCancel(ctx))
+		return err
 	}
-	*kills++
-	s.Kill()
-	return s.Again(context.WithoutCancel(ctx))
+	return nil
 }
 
 // load writes incidents of a run of its own, in random pieces.
@@ -170,16 +170,25 @@ func (l *load) write(ctx context.Context) error {
 			l.accepted, all = append(l.accepted, part...), all[len(part):]
 			<-time.After(5 * time.Millisecond)
 		}
-		if ctx.Err() != nil && s.spool != nil {
-			s.spool.drain(20*time.Second, func() bool { return false })
-		}
-		if err := s.Close(); err != nil {
+		if err := l.close(s); err != nil {
 			return err
 		}
-		failed, found := tries(s)
-		l.sink.Store(nil)
-		l.before.Add(failed)
-		l.foundby.Add(found)
 	}
-	return nil
+	if l.o.Spool == "" {
+		return nil
+	}
+	s, err := Open(l.o) // for what is left in the spool
+	if err != nil {
+		return err
+	}
+	s.spool.drain(30*time.Second, func() bool { return false })
+	return l.close(s)
+}
+
+func (l *load) close(s *Sink) error {
+	failed, found := tries(s)
+	l.sink.Store(nil)
+	l.before.Add(failed)
+	l.foundby.Add(found)
+	return s.Close()
 }

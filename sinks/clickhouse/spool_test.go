@@ -223,11 +223,9 @@ func TestStartWithout(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Write(t.Context(), ts) }()
-	server, err := server.Again(t.Context())
-	if err != nil {
+	if _, err := server.Again(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	defer server.Kill()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
