@@ -162,6 +162,8 @@ func (m *firstSeen) aggs(*call, []event.Value) {}
 func (m *firstSeen) idle() bool                { return m.values.len() == 0 }
 func (m *firstSeen) reset(*call)               {}
 
+func (m *firstSeen) size() int { return m.values.size() }
+
 func (m *firstSeen) encode(e *encoder) {
 	e.int(m.since)
 	m.values.encode(e)

@@ -69,6 +69,8 @@ func (r *recency) take() int32 {
 	return int32(len(r.cells) - 1)
 }
 
+func (r *recency) size() int { return 24*cap(r.cells) + 20*len(r.place) }
+
 func (r *recency) encode(e *encoder) {
 	e.len(r.len())
 	if r.len() == 0 {

@@ -7,13 +7,6 @@ import (
 	"corral/event"
 )
 
-func (q *sequence) next() int64 {
-	if q.idle() {
-		return never
-	}
-	return q.wake
-}
-
 func (q *sequence) idle() bool {
 	if len(q.partials) > 0 {
 		return false
@@ -144,6 +137,17 @@ func (q *sequence) recycle(m *partial) {
 	if len(q.free) < maxFree {
 		q.free = append(q.free, m)
 	}
+}
+
+// size counts an event for each beginning, and those of the partial match that
+// has most: the others mostly share them.
+func (q *sequence) size() int {
+	n, most := 0, 0
+	for _, m := range q.partials {
+		n += 160 + 24*cap(m.events)
+		most = max(most, len(m.events))
+	}
+	return n + eventSize*(len(q.partials)+most)
 }
 
 func (q *sequence) encode(e *encoder) {

@@ -76,5 +76,17 @@ func (r *ruleState) size() int {
 	if r.counter != nil {
 		return n + r.counter.size()
 	}
-	return n + 400*r.keys.n
+	n += 400 * r.keys.n
+	for _, b := range r.boxes {
+		if m, ok := b.machine.(sizer); ok {
+			n += m.size()
+		}
+	}
+	return n
 }
+
+// sizer is a machine that may hold much more than a little: about how many bytes.
+type sizer interface{ size() int }
+
+// eventSize is about what an event takes that a machine keeps.
+const eventSize = 1 << 10
