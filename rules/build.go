@@ -33,7 +33,6 @@ type builder struct {
 	names []string       // of parts that group_by may name: steps or event types
 	count map[string]int // temporal event types: index of their aggregate
 	aggs  *aggregates
-	keep  bool // keep_firing_for was given
 }
 
 // build compiles a rule. Its mistakes are reported; a rule that has any must not

@@ -66,7 +66,7 @@ func (c *Cron) Text() string { return c.text }
 
 func parseCronField(text string, field int) (uint64, error) {
 	var set uint64
-	for _, part := range strings.Split(text, ",") {
+	for part := range strings.SplitSeq(text, ",") {
 		s, err := parseCronPart(part, field)
 		if err != nil {
 			return 0, fmt.Errorf("%s %q: %w", cronFields[field].name, text, err)

@@ -206,10 +206,11 @@ var githubEscape = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 // FormatGitHub writes workflow commands, which GitHub shows beside the lines.
 func FormatGitHub(w io.Writer, diags []Diagnostic) error {
 	for _, d := range diags {
-		text := d.Message
+		var text strings.Builder
+		text.WriteString(d.Message)
 		for _, more := range []string{d.Note, d.Help} {
 			if more != "" {
-				text += "\n" + more
+				text.WriteString("\n" + more)
 			}
 		}
 		end := ""
@@ -217,7 +218,7 @@ func FormatGitHub(w io.Writer, diags []Diagnostic) error {
 			end = fmt.Sprintf(",endColumn=%d", d.EndCol)
 		}
 		_, err := fmt.Fprintf(w, "::%s file=%s,line=%d,endLine=%d,col=%d%s,title=%s::%s\n", d.Level,
-			strings.NewReplacer("%", "%25", ",", "%2C", ":", "%3A").Replace(d.File), d.Line, d.EndLine, d.Col, end, d.Code, githubEscape.Replace(text))
+			strings.NewReplacer("%", "%25", ",", "%2C", ":", "%3A").Replace(d.File), d.Line, d.EndLine, d.Col, end, d.Code, githubEscape.Replace(text.String()))
 		if err != nil {
 			return err
 		}

@@ -140,13 +140,3 @@ func (x *Expr) runVM(env *Env) (event.Value, error) {
 	}
 	return p.run(env), nil
 }
-
-// reads says whether the expression reads a name for which f holds.
-func (x *Expr) reads(f func(*ident) bool) bool {
-	for _, id := range x.names {
-		if f(id) {
-			return true
-		}
-	}
-	return false
-}

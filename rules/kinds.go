@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -510,17 +511,17 @@ func (b *builder) temporalCondition(m *mapping, t *Temporal) {
 
 // allSeen is the default condition: every event type at least once.
 func (b *builder) allSeen(t *Temporal) *Expr {
-	text := ""
+	var text strings.Builder
 	for i, part := range t.Events {
 		if i > 0 {
-			text += " && "
+			text.WriteString(" && ")
 		}
-		text += b.rule.Parts[part].Name + " > 0"
+		text.WriteString(b.rule.Parts[part].Name + " > 0")
 	}
-	if text == "" {
+	if text.String() == "" {
 		return nil
 	}
-	return compileExpr(b.report, exprText{src: b.src, text: text}, b.stateScope("`condition`", false), wantBool)
+	return compileExpr(b.report, exprText{src: b.src, text: text.String()}, b.stateScope("`condition`", false), wantBool)
 }
 
 const maxTimes = 10_000

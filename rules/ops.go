@@ -448,9 +448,6 @@ func sliceOf(base, from, to any) (v any) {
 	return runtime.Slice(base, from, to)
 }
 
-// present is has(x) for a value that may be absent.
-func present(v event.Value) bool { return v.Kind != event.Nil }
-
 // prefixes are the networks of a cidr call.
 type prefixes []netip.Prefix
 
@@ -552,12 +549,6 @@ func sortedKeys(m map[string]any) []any {
 		keys[i] = k
 	}
 	return keys
-}
-
-// roundTo rounds to n decimal places.
-func roundTo(f float64, n int) float64 {
-	p := math.Pow(10, float64(n))
-	return math.Round(f*p) / p
 }
 
 // significant rounds to n significant digits.

@@ -351,11 +351,12 @@ func (a *analysis) scalar(name string) bool {
 }
 
 func dotted(root *ast.IdentifierNode, names []*ast.StringNode) string {
-	s := root.Value
+	var s strings.Builder
+	s.WriteString(root.Value)
 	for _, n := range names {
-		s += "." + n.Value
+		s.WriteString("." + n.Value)
 	}
-	return s
+	return s.String()
 }
 
 // eventPath resolves a path of an event: attrs.…, http.status, service. prefix is

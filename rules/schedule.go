@@ -30,7 +30,7 @@ const (
 // ParseSchedule reads a schedule.
 func ParseSchedule(text string, loc *time.Location) (*Schedule, error) {
 	s := &Schedule{text: strings.Join(strings.Fields(text), " "), loc: loc}
-	for _, part := range strings.Split(text, ";") {
+	for part := range strings.SplitSeq(text, ";") {
 		spells, err := parseSpells(strings.TrimSpace(part))
 		if err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ func parseSpells(text string) ([]spell, error) {
 		return []spell{{days, 0, dayMinutes}}, nil
 	}
 	var spells []spell
-	for _, h := range strings.Split(hours, ",") {
+	for h := range strings.SplitSeq(hours, ",") {
 		from, to, err := parseHours(h)
 		if err != nil {
 			return nil, err
@@ -76,7 +76,7 @@ func parseSpells(text string) ([]spell, error) {
 
 func parseDays(text string) (uint8, error) {
 	var days uint8
-	for _, part := range strings.Split(text, ",") {
+	for part := range strings.SplitSeq(text, ",") {
 		a, b, ranged := strings.Cut(part, "-")
 		from, err := parseDay(a)
 		if err != nil {

@@ -59,8 +59,6 @@ type ident struct {
 	get     func(*Env) event.Value
 }
 
-func (id *ident) definite(t FieldType) bool { return id.typ == t && !id.nilable }
-
 func fieldIdent(f *Field) *ident {
 	id := &ident{name: f.Name, typ: f.Type, field: f, agg: -1, nilable: f.Type == TimeField || f.Type == MapField}
 	id.get = func(env *Env) event.Value {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func rendered(v event.Value) string {
 // a mean of 0.1+0.2 reads 0.3, and 1234567.8 reads 1234568.
 func shortFloat(f float64) string {
 	if f >= 1e6 || f <= -1e6 {
-		return floatText(roundTo(f, 0))
+		return floatText(math.Round(f))
 	}
 	return floatText(significant(f, 6))
 }
