@@ -236,8 +236,10 @@ func TestWorkerKilledGoesOn(t *testing.T) {
 	srv.Stream("LOGS", "logs.>")
 	rules := write(t, "rules.yaml", burstRules)
 	state, out := t.TempDir(), filepath.Join(t.TempDir(), "out.ndjson")
-	args := []string{"run", "--rules", rules, "--nats", srv.URL(), "--no-context", "--stream", "LOGS", "--state", state,
-		"--snapshot-every", "50ms", "--lateness", "1s", "--listen", "", "-o", "ndjson:" + out}
+	args := []string{
+		"run", "--rules", rules, "--nats", srv.URL(), "--no-context", "--stream", "LOGS", "--state", state,
+		"--snapshot-every", "50ms", "--lateness", "1s", "--listen", "", "-o", "ndjson:" + out,
+	}
 	var all []string
 	for i := range 5 {
 		lines := bursts(len(all)/4, 10)
