@@ -413,14 +413,14 @@ func (r *ruleState) react(c *call, k uint32, selected bool) {
 		r.grow(c, ep, selected)
 		r.revise(c, ep, selected)
 	}
-	if r.trace != nil {
-		r.traced(c, k)
-	}
 }
 
 // finish resets the machine if that is asked for and frees a key with nothing
 // live.
 func (r *ruleState) finish(c *call, k uint32) {
+	if r.trace != nil {
+		r.traced(c, k)
+	}
 	if r.change.reset {
 		r.resetMachine(c, k)
 	}

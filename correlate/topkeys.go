@@ -3,7 +3,6 @@ package correlate
 import (
 	"cmp"
 	"encoding/binary"
-	"maps"
 	"slices"
 
 	"github.com/axiomhq/hyperloglog"
@@ -61,7 +60,8 @@ func (d *distinctKeys) count() (n int, exact bool) {
 // maxTop keys a new one takes the place, and the count, of the smallest, so a
 // count is never too low and a frequent key never missing.
 type topKeys struct {
-	counts map[string]uint64
+	heap []KeyCount // least first
+	at   map[string]int
 }
 
 const (
@@ -70,49 +70,76 @@ const (
 )
 
 func (t *topKeys) add(key string, n uint64) {
-	if t.counts == nil {
-		t.counts = make(map[string]uint64)
+	if t.at == nil {
+		t.at = make(map[string]int)
 	}
-	if _, ok := t.counts[key]; !ok && len(t.counts) >= maxTop {
-		least := t.least()
-		n += t.counts[least]
-		delete(t.counts, least)
+	i, ok := t.at[key]
+	switch {
+	case ok:
+	case len(t.heap) < maxTop:
+		i = len(t.heap)
+		t.heap = append(t.heap, KeyCount{Key: key})
+		t.at[key] = i
+		t.up(i)
+		i = t.at[key]
+	default:
+		i = 0
+		delete(t.at, t.heap[0].Key)
+		t.heap[0].Key = key
+		t.at[key] = 0
 	}
-	t.counts[key] += n
+	t.heap[i].Count += n
+	t.down(i)
 }
 
-func (t *topKeys) least() string {
-	var key string
-	var n uint64
-	for k, c := range t.counts {
-		if key == "" || c < n || (c == n && k < key) {
-			key, n = k, c
-		}
+func (t *topKeys) less(i, j int) bool {
+	a, b := t.heap[i], t.heap[j]
+	return a.Count < b.Count || (a.Count == b.Count && a.Key < b.Key)
+}
+
+func (t *topKeys) swap(i, j int) {
+	t.heap[i], t.heap[j] = t.heap[j], t.heap[i]
+	t.at[t.heap[i].Key], t.at[t.heap[j].Key] = i, j
+}
+
+func (t *topKeys) up(i int) {
+	for i > 0 && t.less(i, (i-1)/2) {
+		t.swap(i, (i-1)/2)
+		i = (i - 1) / 2
 	}
-	return key
+}
+
+func (t *topKeys) down(i int) {
+	for {
+		c := 2*i + 1
+		if c >= len(t.heap) {
+			return
+		}
+		if c+1 < len(t.heap) && t.less(c+1, c) {
+			c++
+		}
+		if !t.less(c, i) {
+			return
+		}
+		t.swap(i, c)
+		i = c
+	}
 }
 
 // list is the keys by count, highest first.
 func (t *topKeys) list() []KeyCount {
-	all := make([]KeyCount, 0, len(t.counts))
-	for k, n := range t.counts {
-		all = append(all, KeyCount{Key: k, Count: n})
-	}
+	all := slices.Clone(t.heap)
 	slices.SortFunc(all, func(a, b KeyCount) int {
-		if c := cmp.Compare(b.Count, a.Count); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.Key, b.Key)
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Key, b.Key))
 	})
 	return all[:min(len(all), shownTop)]
 }
 
 func (t *topKeys) encode(e *encoder) {
-	keys := slices.Sorted(maps.Keys(t.counts))
-	e.len(len(keys))
-	for _, k := range keys {
-		e.str(k)
-		e.uint(t.counts[k])
+	e.len(len(t.heap))
+	for _, k := range t.heap {
+		e.str(k.Key)
+		e.uint(k.Count)
 	}
 }
 
