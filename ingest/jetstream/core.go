@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"corral/ingest"
@@ -147,7 +149,26 @@ func (s *coreSub) subscribe(ctx context.Context) (func(), error) {
 		return nil, fmt.Errorf("subscribe to %s: %w", s.subject, err)
 	}
 	s.sub = sub
-	return func() { cancel(); _ = sub.Unsubscribe() }, nil
+	end := func() { cancel(); _ = sub.Unsubscribe() }
+	if err := s.permitted(ctx); err != nil {
+		end()
+		return nil, err
+	}
+	return end, nil
+}
+
+// permitted asks the server whether it took the subscription. A refusal comes as
+// an error of the connection, and the subscription would stay silent for ever.
+func (s *coreSub) permitted(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if err := s.nc.FlushWithContext(ctx); err != nil {
+		return nil //nolint:nilerr // not connected now: the subscription is made when it is
+	}
+	if err := s.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(s.subject)) {
+		return fmt.Errorf("subscribe to %s: %w", s.subject, err)
+	}
+	return nil
 }
 
 // gather takes m and all that is here already, up to the size of a batch.

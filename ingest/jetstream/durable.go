@@ -34,6 +34,7 @@ type durable struct {
 	stats   *counters
 	created time.Time // of the stream
 	known   bool      // acks.floor says where to begin
+	bounds  int       // times that it was bound
 }
 
 // bind makes the consumer deliver everything above the floor of the
@@ -55,6 +56,7 @@ func (d *durable) bind(ctx context.Context) (bound, error) {
 	if err != nil {
 		return bound{}, err
 	}
+	d.bounds++
 	d.begin(info.AckFloor.Stream)
 	d.checkLoss(stream.CachedInfo().State.FirstSeq)
 	return bound{d.config.Durable, next, info.NumPending, uint64(max(0, info.Config.MaxAckPending))}, nil
@@ -83,6 +85,9 @@ func (d *durable) find(ctx context.Context, stream jetstream.Stream) (*jetstream
 	}
 	if err := d.update(ctx, stream, info.Config); err != nil {
 		return nil, 0, err
+	}
+	if d.bounds == 0 && info.NumWaiting > 0 {
+		d.log.Warn("somebody else pulls from this consumer, or did a moment ago: two workers must not share a durable", "consumer", d.config.Durable)
 	}
 	if !d.known {
 		d.acks.rewound(info.AckFloor.Stream)

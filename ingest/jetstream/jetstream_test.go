@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -38,7 +37,7 @@ type collector struct {
 
 // quick are the settings of a source whose ticks a test can wait for.
 func quick(streams ...string) Config {
-	return Config{Streams: streams, Tick: 100 * time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	return Config{Streams: streams, Tick: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 }
 
 func collect(t *testing.T, js jetstream.JetStream, cfg Config, resume map[string]uint64) *collector {

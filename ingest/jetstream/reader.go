@@ -22,7 +22,8 @@ const (
 	batchBytes   = 4 << 20
 	silence      = 4  // ticks without a word from the server, then it is asked again
 	auditEvery   = 10 // heartbeats
-	maxSilent    = 3  // pull requests in a row without an answer, then the consumer is looked up
+	steady       = 10 * time.Second
+	maxSilent    = 3 // pull requests in a row without an answer, then the consumer is looked up
 )
 
 var (
@@ -88,16 +89,24 @@ func (r *reader) run(ctx context.Context, emit emitFunc) error {
 	status := r.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer r.nc.RemoveStatusListener(status)
 	r.retry = newBackoff()
+	again := newBackoff()
 	for {
 		if err := r.attach(ctx); err != nil {
 			return err
 		}
+		begin := time.Now()
 		err := r.read(ctx, status, emit)
 		r.detach()
 		if errors.Is(err, errEnd) {
 			return nil
 		}
 		if !errors.Is(err, errRebind) {
+			return err
+		}
+		if time.Since(begin) > steady {
+			again.reset()
+		}
+		if err := again.wait(ctx); err != nil { // two that rob each other must not do it at full speed
 			return err
 		}
 	}
