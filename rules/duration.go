@@ -27,48 +27,54 @@ var durationUnits = []struct {
 // ParseDuration reads a span as rules write it: Go's form, and also days (24h)
 // and weeks: "90s", "1h30m", "7d", "2w". A bare number is an error, except 0.
 func ParseDuration(s string) (time.Duration, error) {
-	rest := s
-	if rest == "0" {
+	if s == "0" {
 		return 0, nil
 	}
-	if rest == "" {
+	if s == "" {
 		return 0, errors.New("empty")
 	}
-	neg := strings.HasPrefix(rest, "-")
-	rest = strings.TrimPrefix(rest, "-")
-	var total float64
-	var exact time.Duration
+	rest, neg := strings.CutPrefix(s, "-")
+	var total time.Duration
 	for rest != "" {
-		n := strings.IndexFunc(rest, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
-		switch {
-		case n == 0:
-			return 0, fmt.Errorf("a number is missing before %q", rest)
-		case n < 0:
-			return 0, fmt.Errorf("a unit is missing after %s (ns, us, ms, s, m, h, d, w)", rest)
-		}
-		num, unit, tail, err := cutUnit(rest, n)
+		d, tail, err := cutSpan(rest)
 		if err != nil {
 			return 0, err
 		}
-		f, err := strconv.ParseFloat(num, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%q is not a number", num)
-		}
-		total += f * float64(unit)
-		if total > math.MaxInt64/2 {
+		if total += d; total < 0 {
 			return 0, errors.New("too long")
-		}
-		if i, err := strconv.ParseInt(num, 10, 64); err == nil {
-			exact += time.Duration(i) * unit
-		} else {
-			exact += time.Duration(math.Round(f * float64(unit)))
 		}
 		rest = tail
 	}
 	if neg {
-		return -exact, nil
+		return -total, nil
 	}
-	return exact, nil
+	return total, nil
+}
+
+// cutSpan reads one number with its unit.
+func cutSpan(s string) (d time.Duration, tail string, err error) {
+	n := strings.IndexFunc(s, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	switch {
+	case n == 0:
+		return 0, "", fmt.Errorf("a number is missing before %q", s)
+	case n < 0:
+		return 0, "", fmt.Errorf("a unit is missing after %s (ns, us, ms, s, m, h, d, w)", s)
+	}
+	num, unit, tail, err := cutUnit(s, n)
+	if err != nil {
+		return 0, "", err
+	}
+	f, err := strconv.ParseFloat(num, 64)
+	if err != nil {
+		return 0, "", fmt.Errorf("%q is not a number", num)
+	}
+	if f*float64(unit) > math.MaxInt64/2 {
+		return 0, "", errors.New("too long")
+	}
+	if i, err := strconv.ParseInt(num, 10, 64); err == nil {
+		return time.Duration(i) * unit, tail, nil
+	}
+	return time.Duration(math.Round(f * float64(unit))), tail, nil
 }
 
 func cutUnit(s string, n int) (num string, unit time.Duration, tail string, err error) {
