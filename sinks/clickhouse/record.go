@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -132,7 +133,6 @@ type eventRow struct {
 const (
 	maxText    = 64 << 10
 	maxMapKeys = 128
-	hashLen    = 16
 )
 
 // Times outside are stored as the nearest one inside (the driver would wrap them
@@ -158,7 +158,7 @@ func newRecord(t *correlate.Transition) (*record, error) {
 		Mode: mode(t), RunID: run, IncidentID: text(t.IncidentID), Rev: uint32(t.Rev), Fingerprint: t.Fingerprint,
 		State: t.State, Cause: text(t.Cause), Severity: t.Severity, SeverityNow: t.SeverityNow,
 		RuleID: text(t.RuleID), RuleTitle: text(t.RuleTitle), RuleFile: text(t.RuleFile), RuleLine: natural32(t.RuleLine),
-		RuleHash: t.RuleHash[:min(hashLen, len(t.RuleHash))], RulesGen: t.RulesGen, Owner: text(t.Owner), RunbookURL: text(t.RunbookURL),
+		RuleHash: packHash(t.RuleHash), RulesGen: t.RulesGen, Owner: text(t.Owner), RunbookURL: text(t.RunbookURL),
 		Key: texts(t.Key), Labels: texts(t.Labels), Title: text(t.Title), Summary: text(t.Summary),
 		DurationMS: natural(t.DurationMS), DetectLagMS: t.DetectLagMS,
 		EventCount: natural(t.EventCount), Firings: natural32(t.Firings), Relapses: natural32(t.Relapses), Vars: texts(t.Vars),
@@ -335,7 +335,7 @@ func (r *record) transition() *correlate.Transition {
 	t := &correlate.Transition{
 		IncidentID: r.IncidentID, Rev: int(r.Rev), Fingerprint: r.Fingerprint, State: r.State, Cause: r.Cause,
 		Severity: r.Severity, SeverityNow: r.SeverityNow, RuleID: r.RuleID, RuleTitle: r.RuleTitle, RuleFile: r.RuleFile,
-		RuleLine: int(r.RuleLine), RuleHash: strings.TrimRight(r.RuleHash, "\x00"), RulesGen: r.RulesGen,
+		RuleLine: int(r.RuleLine), RuleHash: unpackHash(r.RuleHash), RulesGen: r.RulesGen,
 		Owner: r.Owner, RunbookURL: r.RunbookURL, Key: r.Key, Labels: r.Labels, Title: r.Title, Summary: r.Summary,
 		DurationMS: int64(r.DurationMS), DetectLagMS: r.DetectLagMS, EventCount: int(r.EventCount),
 		Firings: int(r.Firings), Relapses: int(r.Relapses), DistinctKeys: int(r.DistinctKeys), PreviousID: r.PreviousID,
@@ -416,6 +416,25 @@ func text(s string) string {
 		end--
 	}
 	return s[:end]
+}
+
+const hashLen = 16
+
+// packHash makes the 16 bytes of a hash in hex.
+func packHash(s string) string {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		b = []byte(s)
+	}
+	return string(b[:min(hashLen, len(b))])
+}
+
+// unpackHash is its inverse. No hash is all zeros.
+func unpackHash(s string) string {
+	if strings.Trim(s, "\x00") == "" {
+		return ""
+	}
+	return hex.EncodeToString([]byte(s))
 }
 
 func list(ss []string) []string {

@@ -87,7 +87,7 @@ func TestExtremes(t *testing.T) {
 		x.Labels[fmt.Sprintf("label-%03d", i)] = "v"
 	}
 	x.EventCount, x.RuleLine, x.DurationMS = -1, -5, -7
-	x.RuleHash = "short"
+	x.RuleHash = ""
 	s := open(t, Options{DSN: dsn})
 	if err := s.Write(t.Context(), []*correlate.Transition{x}); err != nil {
 		t.Fatal(err)
@@ -157,6 +157,7 @@ func TestViews(t *testing.T) {
 		"SELECT count() FROM incident_history WHERE mode = 'live'":                                        12,
 		"SELECT count() FROM incidents_now":                                                               8,
 		"SELECT count() FROM incidents_now WHERE mode = 'live' AND state = 'resolved'":                    4,
+		"SELECT count() FROM incident_history WHERE rule_hash = '6c1e00aa11bb22cc6c1e00aa11bb22cc'":       24,
 		"SELECT uniqExact(rev) FROM incidents_now":                                                        1,
 		"SELECT count() FROM incident_events WHERE mode = 'live' AND role = 'context'":                    3,
 		"SELECT count() FROM incident_events WHERE mode = 'live'":                                         4 + 12 + 3,

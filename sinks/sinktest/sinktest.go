@@ -143,7 +143,7 @@ func transition(i int) *correlate.Transition {
 		Rev:        rev, Fingerprint: fingerprint, State: "open", Cause: []string{"condition", "severity", "quiet"}[rev-1],
 		Severity: []string{"warning", "error", "critical"}[rev-1], SeverityNow: []string{"warning", "error", "info"}[rev-1],
 		RuleID: fmt.Sprintf("rule-%d", number%3), RuleTitle: "A rule", RuleFile: "rules/payments.yaml", RuleLine: 12 + number,
-		RuleHash: "6c1e00aa11bb22cc", RulesGen: 42, Owner: "payments", RunbookURL: "https://runbooks.example/5xx",
+		RuleHash: "6c1e00aa11bb22cc6c1e00aa11bb22cc", RulesGen: 42, Owner: "payments", RunbookURL: "https://runbooks.example/5xx",
 		Key:    map[string]string{"merchant": fmt.Sprintf("m-%d", number), "quote": `it's "x"`},
 		Labels: map[string]string{"service.name": "pay", "team": "payments"},
 		Title:  fmt.Sprintf("%d card declines", number), Summary: "line one\nline two \x1b[31mred\x1b[0m 東京",

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS {db}.incident_transitions{local}{on_cluster}
     rule_title      LowCardinality(String),
     rule_file       LowCardinality(String),
     rule_line       UInt32,
-    rule_hash       FixedString(16) COMMENT 'exact version of the rule''s logic',
+    rule_hash       FixedString(16) COMMENT 'exact version of the rule''s logic; hex in the views',
     rules_gen       UInt64 COMMENT 'generation of the rule set',
     owner           LowCardinality(String),
     runbook_url     LowCardinality(String),
@@ -96,7 +96,7 @@ CREATE TABLE IF NOT EXISTS {db}.incidents{local}{on_cluster}
     rule_title      LowCardinality(String),
     rule_file       LowCardinality(String),
     rule_line       UInt32,
-    rule_hash       FixedString(16) COMMENT 'exact version of the rule''s logic',
+    rule_hash       FixedString(16) COMMENT 'exact version of the rule''s logic; hex in the views',
     rules_gen       UInt64 COMMENT 'generation of the rule set',
     owner           LowCardinality(String),
     runbook_url     LowCardinality(String),
@@ -194,6 +194,6 @@ ENGINE = Distributed({cluster}, {db_text}, 'incident_evidence_local', cityHash64
 -- end
 
 -- What people query. Batch runs are in them too: mode = 'live' leaves those out.
-CREATE VIEW IF NOT EXISTS {db}.incidents_now{on_cluster} AS SELECT * FROM {db}.incidents FINAL;
-CREATE VIEW IF NOT EXISTS {db}.incident_history{on_cluster} AS SELECT * FROM {db}.incident_transitions FINAL;
+CREATE VIEW IF NOT EXISTS {db}.incidents_now{on_cluster} AS SELECT * REPLACE (lower(hex(rule_hash)) AS rule_hash) FROM {db}.incidents FINAL;
+CREATE VIEW IF NOT EXISTS {db}.incident_history{on_cluster} AS SELECT * REPLACE (lower(hex(rule_hash)) AS rule_hash) FROM {db}.incident_transitions FINAL;
 CREATE VIEW IF NOT EXISTS {db}.incident_events{on_cluster} AS SELECT * FROM {db}.incident_evidence FINAL;
