@@ -48,6 +48,7 @@ type runFlags struct {
 	decode            decodeFlags
 	out               outFlag
 	remote            remoteFlags
+	poll              pollFlags
 }
 
 func (r *runFlags) add(fs *pflag.FlagSet) {
@@ -60,6 +61,7 @@ func (r *runFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&r.fresh, "new", false, "a consumer that does not exist yet begins with new messages, not with the stream's first")
 	fs.StringArrayVar(&r.subjects, "subject", nil, "core NATS subject to subscribe to; what is missed is lost; repeatable")
 	fs.StringVar(&r.queue, "queue", "", "queue group of the core subscriptions")
+	r.poll.add(fs)
 	r.remote.add(fs)
 	fs.StringVar(&r.state, "state", "", "where snapshots go: a directory, or kv:BUCKET (JetStream object store)")
 	fs.DurationVar(&r.snapshotEvery, "snapshot-every", 10*time.Second, "how often a snapshot is stored and messages acknowledged")
@@ -108,8 +110,11 @@ func (r *runFlags) check(fs *pflag.FlagSet) error {
 	if len(r.rules)+len(r.packs) == 0 {
 		return usageError("no rules: say --rules PATH or --pack NAME")
 	}
-	if len(r.streams)+len(r.subjects) == 0 {
-		return usageError("nothing to read: say --stream NAME or --subject SUBJECT")
+	if len(r.streams)+len(r.subjects) == 0 && r.poll.every == 0 {
+		return usageError("nothing to read: say --stream NAME, --subject SUBJECT or --poll INTERVAL")
+	}
+	if err := r.poll.check(); err != nil {
+		return err
 	}
 	if fs.NArg() > 1 || fs.NArg() == 1 && !strings.HasPrefix(r.out.format, "ndjson") {
 		return usageError("unexpected argument %q", fs.Arg(fs.NArg()-1))
@@ -229,7 +234,14 @@ func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, lo
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{flags: r, log: log, nc: nc, streams: streams, core: core, sink: sink, dead: dead}
+	w := &worker{flags: r, log: log, nc: nc, streams: streams, core: core, sink: sink, dead: dead, endPoll: func() {}}
+	if r.poll.every > 0 {
+		polls, end, err := r.poll.open(ctx, &r.conn, nc, log)
+		if err != nil {
+			return nil, err
+		}
+		src, w.endPoll = append(src, polls), end
+	}
 	w.stream = &pipeline.Stream{
 		Rules: set, Sources: src, Sink: sink, Dead: dead.put, Decode: dopt, Lateness: r.lateness, Workers: r.workers,
 		Counters: new(pipeline.Counters), Now: time.Now, Log: log, Generation: 1,

@@ -34,6 +34,7 @@ type worker struct {
 	loader  *reload.Loader
 	sink    *delivery
 	dead    *letters
+	endPoll func()
 
 	mu      sync.Mutex // guards what follows: reloads come one at a time
 	gen     uint64
@@ -82,6 +83,7 @@ func (w *worker) run(ctx context.Context) error {
 }
 
 func (w *worker) close() {
+	w.endPoll()
 	if err := errors.Join(w.sink.Close(), w.dead.close()); err != nil {
 		w.log.Error("close", "error", err)
 	}
