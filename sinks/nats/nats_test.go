@@ -393,12 +393,12 @@ func TestBodiesFit(t *testing.T) {
 		"context":  func(tr *correlate.Transition) { tr.Context = []correlate.Evidence{{Line: long}} },
 		"top keys": func(tr *correlate.Transition) { tr.TopKeys = []correlate.KeyCount{{Key: long}} },
 		"children": func(tr *correlate.Transition) { tr.ChildIDs = slices.Repeat([]string{"0123456789abcdef"}, 10_000) },
-		"vars":     func(tr *correlate.Transition) { tr.Vars = many(5000) },
-		"labels":   func(tr *correlate.Transition) { tr.Labels = many(5000) },
+		"vars":     func(tr *correlate.Transition) { tr.Vars = many(1500) },
+		"labels":   func(tr *correlate.Transition) { tr.Labels = many(1500) },
 		"key":      func(tr *correlate.Transition) { tr.Key = map[string]string{"k": long} },
 		"title":    func(tr *correlate.Transition) { tr.Title, tr.Summary = long, long },
 		"all": func(tr *correlate.Transition) {
-			tr.Evidence[0].Line, tr.TopKeys, tr.Labels, tr.Title = long, []correlate.KeyCount{{Key: long}}, many(5000), long
+			tr.Evidence[0].Line, tr.TopKeys, tr.Labels, tr.Title = long, []correlate.KeyCount{{Key: long}}, many(1500), long
 		},
 	}
 	for name, grow := range tests {
