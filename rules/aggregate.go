@@ -205,11 +205,22 @@ func (a *analysis) aggNumeric(n ast.Node, x *Expr, fn AggFn) bool {
 		a.failNode(n, codeNotValue, fmt.Sprintf("%s needs numbers, this is %s", fn, withArticle(typeName(x.typ))), "", "")
 		return false
 	}
-	switch x.typ.Kind() {
-	case reflect.Int, reflect.Float64, reflect.String, reflect.Bool:
+	if scalarType(x.typ) {
 		return true
 	}
 	a.failNode(n, codeNotValue, fmt.Sprintf("%s needs a number or a text, this is %s", fn, withArticle(typeName(x.typ))), "", "")
+	return false
+}
+
+// scalarType says that values of the type can be told apart and remembered.
+func scalarType(t reflect.Type) bool {
+	if t == nil {
+		return true
+	}
+	switch t.Kind() {
+	case reflect.Interface, reflect.Int, reflect.Float64, reflect.String, reflect.Bool:
+		return true
+	}
 	return false
 }
 

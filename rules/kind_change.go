@@ -41,9 +41,15 @@ func (b *builder) changeOf(e entry) {
 	if !ok {
 		return
 	}
-	if x := compileExpr(b.report, text, b.eventScope("`of`"), wantAny); x != nil {
-		b.rule.Args = append(b.rule.Args, x)
+	x := compileExpr(b.report, text, b.eventScope("`of`"), wantAny)
+	if x == nil {
+		return
 	}
+	if !scalarType(x.typ) {
+		b.fail(e.value, codeNotValue, fmt.Sprintf("`of` must be a number, a text or a bool, this is %s", withArticle(typeName(x.typ))), "", "")
+		return
+	}
+	b.rule.Args = append(b.rule.Args, x)
 }
 
 func (b *builder) firstSeen(m *mapping, c *Change) {

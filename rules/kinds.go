@@ -66,6 +66,10 @@ func (b *builder) partName(n *yaml.Node, name string) bool {
 		b.fail(n, codeName2, fmt.Sprintf("%q means something else in expressions", name), "choose another name", "")
 		return false
 	}
+	if slices.ContainsFunc(b.group, func(k keyName) bool { return k.name == name && !k.path }) {
+		b.fail(n, codeName2, fmt.Sprintf("%q is a group key of this rule", name), "choose another name", "")
+		return false
+	}
 	if slices.Contains(fieldNames, name) {
 		b.warning(finding{src: b.src, at: b.src.span(n), code: codeHides, text: fmt.Sprintf("the name %q hides the field %q in conditions and texts", name, name)})
 	}

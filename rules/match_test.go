@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -113,4 +115,29 @@ func TestSlotsAreRead(t *testing.T) {
 	if got := set.Matcher().Match(ev, nil); len(got) != 1 {
 		t.Errorf("got %v", got)
 	}
+}
+
+// A Set serves any number of matchers at the same time.
+func TestMatchersRunBesideEachOther(t *testing.T) {
+	set := mustParse(t, manyRules(rand.New(rand.NewPCG(5, 5)), 30, slices.Concat(selective, booleanTraps(t))))
+	r := rand.New(rand.NewPCG(6, 6))
+	events := make([]*event.Event, 200)
+	want := make([]string, len(events))
+	m := set.Matcher()
+	for i := range events {
+		events[i] = anyEvent(r)
+		want[i] = show(m.Match(events[i], nil))
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			m := set.Matcher()
+			for i, ev := range events {
+				if got := show(m.Match(ev, nil)); got != want[i] {
+					t.Errorf("got %s, want %s", got, want[i])
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
