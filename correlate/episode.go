@@ -37,6 +37,7 @@ type episode struct {
 	endCause                string // of the resolve, if not "quiet"
 	recurrence              int
 	cause                   string // it opened with, if not "condition"
+	title, summary          string // as last said while it was open
 	firstSeq, lastSeq       uint64
 
 	evidence       evidence

@@ -27,7 +27,12 @@ func (r *ruleState) emit(c *call, ep *episode, state, cause string) {
 		at := utc(ep.changedAt)
 		t.ResolvedAt = &at
 		t.DurationMS = (ep.changedAt - ep.startedAt) / int64(time.Millisecond)
+		if ep.rev > 1 {
+			// The window is empty by now: "0 errors" would be true and of no use.
+			t.Title, t.Summary = ep.title, ep.summary
+		}
 	}
+	ep.title, ep.summary = t.Title, t.Summary
 	r.stats.transition(t)
 	r.out = append(r.out, draft{t: t, rule: r, depth: ep.depth, flapStart: ep.flapStart})
 }

@@ -281,7 +281,7 @@ func (ep *episode) fields() (flags []*bool, ints []*int64, counts []*int, texts 
 		&ep.began, &ep.startedAt, &ep.anchor, &ep.openedAt, &ep.due, &ep.lastTrue, &ep.lastEvent, &ep.changedAt, &ep.keep,
 	}
 	counts = []*int{&ep.count, &ep.firings, &ep.relapses, &ep.rev, &ep.recurrence, &ep.depth, &ep.evidence.limit, &ep.evidence.at}
-	texts = []*string{&ep.id, &ep.fingerprint, &ep.previousID, &ep.rotatedFrom, &ep.endCause, &ep.cause}
+	texts = []*string{&ep.id, &ep.fingerprint, &ep.previousID, &ep.rotatedFrom, &ep.endCause, &ep.cause, &ep.title, &ep.summary}
 	return flags, ints, counts, texts
 }
 
