@@ -20,7 +20,9 @@ type counter struct {
 	keys  []counted        // by key number
 	rings ringSlab         // times
 	kept  [][]*event.Event // by key number: the newest of the window, if evidence is wanted
-	view  counterKey       // the machine handed out by at
+	aged  map[uint32]*aged // by key number: what a window holds beyond exact
+	exact int
+	view  counterKey // the machine handed out by at
 }
 
 // counted is the state of one key.
@@ -59,7 +61,7 @@ func atLeast(cond string) (int, bool) {
 }
 
 func newCounter(r *rules.Rule, k int) *counter {
-	n := &counter{rule: r, k: k, width: int64(r.Threshold.Size)}
+	n := &counter{rule: r, k: k, width: int64(r.Threshold.Size), aged: map[uint32]*aged{}, exact: max(exactEvents, 4*k)}
 	n.view.counter = n
 	return n
 }
@@ -81,6 +83,7 @@ func (n *counter) make(k uint32) {
 
 func (n *counter) free(k uint32) {
 	n.rings.free(&n.keys[k].ring)
+	delete(n.aged, k)
 	n.keys[k] = counted{}
 	if n.kept != nil {
 		n.kept[k] = nil
@@ -110,16 +113,58 @@ func (m *counterKey) event(c *call, in *input) {
 	s := m.state()
 	m.expire(c)
 	m.rings.push(&s.ring, c.now)
+	if int(s.ring.n) > m.exact {
+		m.age(s)
+	}
 	m.retain(s, in.ev)
-	if int(s.ring.n) >= m.k {
+	if m.count() >= m.k {
 		s.ring.hold = true
 		c.hold()
 	}
 }
 
+// count is the number of events in the window.
+func (m *counterKey) count() int {
+	n := int(m.state().ring.n)
+	if len(m.aged) > 0 {
+		if a := m.aged[m.key]; a != nil {
+			n += a.total
+		}
+	}
+	return n
+}
+
+// age puts the older half of the events into groups.
+func (m *counterKey) age(s *counted) {
+	a := m.aged[m.key]
+	if a == nil {
+		a = &aged{size: 1}
+		m.aged[m.key] = a
+	}
+	for int(s.ring.n) > m.exact/2 {
+		a.add(m.rings.get(s.ring, 0))
+		m.rings.shift(&s.ring)
+	}
+}
+
+// first is the time of the oldest event in the window.
+func (m *counterKey) first() int64 {
+	if a := m.aged[m.key]; a != nil {
+		return a.groups.front().at
+	}
+	return m.rings.get(m.state().ring, 0)
+}
+
 // expire drops what has left the window.
 func (m *counterKey) expire(c *call) {
 	s := m.state()
+	if len(m.aged) > 0 {
+		if a := m.aged[m.key]; a != nil {
+			if a.leave(c, m.width); a.total == 0 {
+				delete(m.aged, m.key)
+			}
+		}
+	}
 	for s.ring.n > 0 && c.leaves(m.rings.get(s.ring, 0), m.width) {
 		m.rings.shift(&s.ring)
 	}
@@ -146,7 +191,7 @@ func (m *counterKey) timer(c *call) {
 	s := m.state()
 	m.expire(c)
 	switch {
-	case s.ring.hold && int(s.ring.n) < m.k:
+	case s.ring.hold && m.count() < m.k:
 		s.ring.hold = false
 		c.release(c.now)
 	case s.ring.hold:
@@ -161,8 +206,8 @@ func (m *counterKey) next() int64 {
 	switch n := int(s.ring.n); {
 	case n == 0:
 		return never
-	case s.ring.hold && len(m.rule.Severity) > 1:
-		return plus(m.rings.get(s.ring, 0), m.width)
+	case s.ring.hold && (len(m.rule.Severity) > 1 || n < m.k):
+		return plus(m.first(), m.width)
 	case s.ring.hold:
 		return plus(m.rings.get(s.ring, n-m.k), m.width)
 	default:
@@ -172,7 +217,7 @@ func (m *counterKey) next() int64 {
 
 func (m *counterKey) content(c *call) firing {
 	s := m.state()
-	f := firing{start: m.rings.get(s.ring, 0), count: int(s.ring.n)}
+	f := firing{start: m.first(), count: m.count()}
 	if m.kept != nil {
 		m.kept[m.key] = trim(m.kept[m.key], int(s.ring.n))
 		f.events = m.kept[m.key]
@@ -181,11 +226,8 @@ func (m *counterKey) content(c *call) firing {
 }
 
 func (m *counterKey) aggs(c *call, out []event.Value) {
-	s := m.state()
-	n := int(s.ring.n)
-	for i := 0; i < int(s.ring.n) && c.leaves(m.rings.get(s.ring, i), m.width); i++ {
-		n--
-	}
+	m.expire(c)
+	n := m.count()
 	for i, a := range m.rule.Aggs {
 		if a.Fn == rules.Rate {
 			out[i] = rateOf(n, m.width)
@@ -213,7 +255,7 @@ func (m *counterKey) reset(*call) {
 func (m *counterKey) rejudge(c *call) {
 	s := m.state()
 	m.expire(c)
-	switch holds := int(s.ring.n) >= m.k; {
+	switch holds := m.count() >= m.k; {
 	case holds:
 		s.ring.hold = true
 		c.hold()
@@ -233,6 +275,11 @@ func (m *counterKey) encode(e *encoder) {
 		e.int(t - before)
 		before = t
 	}
+	a := m.aged[m.key]
+	e.bool(a != nil)
+	if a != nil {
+		a.encode(e)
+	}
 	if m.kept == nil {
 		e.eventList(nil)
 		return
@@ -248,6 +295,14 @@ func (m *counterKey) decode(d *decoder) {
 		t += d.int()
 		m.rings.push(&s.ring, t)
 	}
+	if d.bool() {
+		a := new(aged)
+		if a.decode(d); a.groups.n == 0 || a.size < 1 {
+			d.fail()
+			return
+		}
+		m.aged[m.key] = a
+	}
 	if kept := d.eventList(); m.kept != nil {
 		m.kept[m.key] = kept
 	}
@@ -255,5 +310,19 @@ func (m *counterKey) decode(d *decoder) {
 
 // size is what the counter takes.
 func (n *counter) size() int {
-	return 16*cap(n.keys) + n.rings.size() + 24*cap(n.kept)
+	size := 16*cap(n.keys) + n.rings.size() + 24*cap(n.kept)
+	for _, evs := range n.kept {
+		size += eventSize * len(evs)
+	}
+	for _, a := range n.aged {
+		size += 16 * len(a.groups.buf)
+	}
+	return size
+}
+
+// note says so where the count is not exact.
+func (m *counterKey) note(vars map[string]string) {
+	if a := m.aged[m.key]; a != nil && a.size > 1 {
+		vars["count() error"] = strconv.Itoa(a.size)
+	}
 }

@@ -260,3 +260,8 @@ func (e *encoder) mark(m mark) {
 }
 
 func (d *decoder) mark() mark { return mark{d.int(), d.uint()} }
+
+func (s *sliding) size() int {
+	each := 16 + 40*len(s.main.accs)
+	return each*(len(s.in.buf)+s.prev.n) + 48*len(s.past.buf) + 64*len(s.base.old.buf) + eventSize*len(s.kept)
+}

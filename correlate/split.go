@@ -386,3 +386,7 @@ func (k *closed) decode(d *decoder) {
 	k.f.start, k.f.events = d.int(), d.eventList()
 	k.mark, k.n, k.span = d.mark(), int(d.uint()), time.Duration(d.int())
 }
+
+func (w *split) size() int {
+	return 200*len(w.pane.accs) + 64*len(w.base.old.buf) + eventSize*len(w.kept)
+}

@@ -39,8 +39,8 @@ type Stats struct {
 	Rules      []RuleStats // by Rule.Index
 }
 
-// Stats returns the counts since the engine was made or restored. It is cheap
-// enough to be called every few seconds.
+// Stats returns the counts since the state began. It looks at every key: call it
+// every few seconds, not for every event.
 func (e *Engine) Stats() Stats {
 	s := e.stats
 	s.Buffered = e.buffer.n
@@ -72,7 +72,11 @@ func (r *ruleState) report() RuleStats {
 func (r *ruleState) size() int {
 	n := r.keys.size() + 16*cap(r.timers.heap) + 16*cap(r.stalest.heap)
 	n += 160*len(r.past.past) + 32*len(r.past.ended)
-	n += 600 * (len(r.episodes) - len(r.freed))
+	for _, ep := range r.episodes {
+		if ep != nil {
+			n += 600 + eventSize*(len(ep.evidence.first)+len(ep.evidence.last))
+		}
+	}
 	if r.counter != nil {
 		return n + r.counter.size()
 	}

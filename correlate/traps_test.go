@@ -272,3 +272,33 @@ func TestTrace(t *testing.T) {
 		"1m2s burst [a] timer count=0 true=false open=true",
 		"2m0s burst [a] timer count=0 true=false open=false")
 }
+
+// A flood on one key takes bounded memory; that it is over is still known to the
+// nanosecond.
+func TestFloodOnOneKey(t *testing.T) {
+	w := newWorld(t, rulesFile(strings.Replace(burst, "match:", "evidence: 2\n    match:", 1)))
+	const n = 400_000
+	ev := event.Event{Kind: "log", Service: "a", Message: "bad"}
+	m := w.set.Matcher()
+	for i := range n {
+		one := ev
+		one.Time, one.Pos.Seq = at(time.Duration(i)*100*time.Microsecond), uint64(i)
+		w.e.Push(&one, m.Match(&one, nil))
+		if i%1000 == 0 {
+			w.e.Advance(one.Time, w.emit)
+		}
+		if i == n/2 {
+			w.e = restart(t, w.e, w.set, correlate.Options{})
+		}
+	}
+	w.advance(50 * time.Second)
+	if size := w.e.Stats().Rules[0].Bytes; size > 4<<20 {
+		t.Errorf("%d bytes for %d events", size, n)
+	}
+	w.advance(time.Hour)
+	last := w.out[len(w.out)-1]
+	// The third newest event was at 39.9997 s; a window and keep_firing_for later.
+	if want := epoch.Add(159_999_700 * time.Microsecond); !last.ChangedAt.Equal(want) || last.EventCount != n {
+		t.Errorf("resolved at %v with %d events, want %v with %d", last.ChangedAt, last.EventCount, want, n)
+	}
+}
