@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -301,6 +302,39 @@ func TestFilesFewOpenAtOnce(t *testing.T) {
 	}
 	if f.pool.n != 0 {
 		t.Errorf("%d files still open", f.pool.n)
+	}
+}
+
+// Many readers at once do not open more files than may be open.
+func TestFilesWaitForADescriptor(t *testing.T) {
+	const n = 50
+	dir := t.TempDir()
+	var args []string
+	for i := range n {
+		args = append(args, write(t, filepath.Join(dir, fmt.Sprintf("%02d.log", i)), lines(500)))
+	}
+	f := newFiles(t, FileOptions{}, args...)
+	f.pool.max = 3
+	var wg sync.WaitGroup
+	for i := range n {
+		f.files[i].size = 1 << 10
+		wg.Go(func() {
+			for {
+				if _, err := f.Next(t.Context(), i); err != nil {
+					return
+				}
+				f.pool.mu.Lock()
+				open := f.pool.n
+				f.pool.mu.Unlock()
+				if open > 3 {
+					t.Errorf("%d files open", open)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if st := f.Stats(); st.Lines != n*500 || len(f.Problems()) != 0 {
+		t.Errorf("%d lines, problems %v", st.Lines, f.Problems())
 	}
 }
 

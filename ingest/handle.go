@@ -16,14 +16,17 @@ const maxOpen = 256
 // descriptors closes the least recently read files when too many are open.
 // Their handles open them again where they were.
 type descriptors struct {
-	mu   sync.Mutex
-	open *list.List // of *handle that are open and idle, most recently read first
-	n    int        // open, idle or not
-	max  int
+	mu    sync.Mutex
+	freed sync.Cond  // a file was closed or became idle
+	open  *list.List // of *handle that are open and idle, most recently read first
+	n     int        // regular files open, idle or not
+	max   int
 }
 
 func newDescriptors(most int) *descriptors {
-	return &descriptors{open: list.New(), max: most}
+	d := &descriptors{open: list.New(), max: most}
+	d.freed.L = &d.mu
+	return d
 }
 
 // handle reads a file from its beginning. A regular file may be closed and
@@ -92,7 +95,9 @@ func (h *handle) reopen() error {
 		return fmt.Errorf("read %s: replaced by another file after %d bytes", h.path, h.off)
 	}
 	h.file, h.first = f, info
-	h.pool.n++
+	if info.Mode().IsRegular() {
+		h.pool.n++
+	}
 	return nil
 }
 
@@ -105,6 +110,7 @@ func (h *handle) release() {
 	defer h.pool.mu.Unlock()
 	if h.file != nil {
 		h.idle = h.pool.open.PushFront(h)
+		h.pool.freed.Signal()
 	}
 }
 
@@ -124,14 +130,21 @@ func (h *handle) close() error {
 	}
 	f := h.file
 	h.file = nil
-	h.pool.n--
+	if h.first.Mode().IsRegular() {
+		h.pool.n--
+		h.pool.freed.Signal()
+	}
 	return f.Close()
 }
 
-// makeRoom closes idle files until one more may be opened. Files being read at
-// this moment stay open: they are at most as many as there are readers.
+// makeRoom closes idle files until one more may be opened, and waits where all
+// are being read at this moment: each of them becomes idle or is closed.
 func (d *descriptors) makeRoom() {
-	for d.n >= d.max && d.open.Len() > 0 {
+	for d.n >= d.max {
+		if d.open.Len() == 0 {
+			d.freed.Wait()
+			continue
+		}
 		_ = d.open.Back().Value.(*handle).close() // opened for reading: nothing can be lost
 	}
 }
