@@ -310,9 +310,9 @@ func (m *counterKey) decode(d *decoder) {
 
 // size is what the counter takes.
 func (n *counter) size() int {
-	size := 16*cap(n.keys) + n.rings.size() + 24*cap(n.kept)
+	size := n.rings.size()
 	for _, evs := range n.kept {
-		size += eventSize * len(evs)
+		size += 24 + eventSize*len(evs)
 	}
 	for _, a := range n.aged {
 		size += 16 * len(a.groups.buf)

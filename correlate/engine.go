@@ -8,7 +8,7 @@ import (
 	"corral/rules"
 )
 
-// Options of an Engine. None changes a result.
+// Options of an Engine. Only MaxBytes can change a result.
 type Options struct {
 	// Shards is the number of parts the rules are dealt out to; 0: 1. A rule's state
 	// is never split, and what rules have to do with one another (inhibition, rules
@@ -20,6 +20,10 @@ type Options struct {
 	// Trace is told of every evaluation, for `explain`; with Parallel it must be
 	// safe for concurrent use. nil costs nothing.
 	Trace func(TraceEvent)
+	// MaxBytes bounds the state, about; 0: only the rules' own limits do. Beyond it
+	// the rule that holds most forgets its stalest keys, counted as Evicted. It is
+	// looked at every few Advances, so results depend on it once it is reached.
+	MaxBytes int
 }
 
 // TraceEvent is one evaluation of a rule for a key: at an event, or at an instant
@@ -52,6 +56,7 @@ type Engine struct {
 	matches   slab[rules.Match]
 	stats     Stats
 	restored  Reloaded
+	advances  int
 }
 
 // New returns an engine without state.
@@ -70,9 +75,9 @@ func (e *Engine) Seen(t int64) { e.first = min(e.first, t) }
 
 // Push adds an event (a clone; the engine keeps it) and the rules it met; ms
 // itself may be used again, its keys and args must last. The event takes effect
-// when the watermark passes its time. Of events whose senders gave them the same
-// ID the first counts, for ten minutes. An event before the watermark is refused:
-// false.
+// when the watermark passes its time. What a Matcher of rules since replaced found
+// is matched anew. Of events whose senders gave them the same ID the first counts,
+// for ten minutes. An event before the watermark is refused: false.
 func (e *Engine) Push(ev *event.Event, ms []rules.Match) bool {
 	if ev.Time < e.watermark {
 		return false
@@ -81,11 +86,23 @@ func (e *Engine) Push(ev *event.Event, ms []rules.Match) bool {
 	if len(ms) == 0 {
 		return true
 	}
+	if e.stale(ms) {
+		ev.SetSlots(nil)
+		if ms = e.stage.matcher.Match(ev, nil); len(ms) == 0 {
+			return true
+		}
+	}
 	if e.opt.Parallel != nil {
 		ev.Attrs() // decoding is not for several goroutines
 	}
 	e.buffer.push(pushed{ev: ev, ms: e.copy(ms)})
 	return true
+}
+
+// stale reports whether matches were made by rules that a Reload has replaced.
+func (e *Engine) stale(ms []rules.Match) bool {
+	r := ms[0].Rule
+	return r.Index >= len(e.set.Rules) || e.set.Rules[r.Index] != r
 }
 
 // copy keeps matches.
@@ -129,11 +146,49 @@ func (e *Engine) Advance(watermark int64, emit func(*Transition)) {
 	if e.buffer.n == 0 {
 		e.matches.reuse()
 	}
+	e.shed()
 }
 
 // Finish ends a bounded input: events and timers up to and at end take effect.
 // What is still open stays open; OpenIncidents lists it.
 func (e *Engine) Finish(end int64, emit func(*Transition)) { e.Advance(plus(end, 1), emit) }
+
+// shedEvery is the number of Advances between two looks at the memory, and
+// shedPart the part of a rule's keys that go at once.
+const (
+	shedEvery = 256
+	shedPart  = 8
+)
+
+// shed keeps the state within MaxBytes as far as keys can be forgotten.
+func (e *Engine) shed() {
+	e.advances++
+	if e.opt.MaxBytes <= 0 || e.advances%shedEvery != 0 {
+		return
+	}
+	sizes := make([]int, len(e.rules))
+	total := 0
+	for i, r := range e.rules {
+		sizes[i] = r.size()
+		total += sizes[i]
+	}
+	for total > e.opt.MaxBytes {
+		i := slices.Index(sizes, slices.Max(sizes))
+		r := e.rules[i]
+		n := r.keys.n
+		for range n/shedPart + 1 {
+			if !r.evict() {
+				break
+			}
+		}
+		was := sizes[i]
+		sizes[i] = r.size()
+		if r.keys.n == n {
+			sizes[i] = 0 // nothing of this one can go
+		}
+		total -= was - sizes[i]
+	}
+}
 
 // deal gives the events before until to their rules, in order.
 func (e *Engine) deal(until int64) {

@@ -180,7 +180,7 @@ func (k *keys) sort(is []uint32) {
 	})
 }
 
-// bytes is what the directory takes.
+// size is what the keys there are take.
 func (k *keys) size() int {
-	return 4*cap(k.table) + 40*cap(k.entries) + cap(k.text)
+	return 4*len(k.table) + 40*k.n + len(k.text) - k.waste
 }

@@ -318,3 +318,14 @@ func TestRestoreWithOtherRules(t *testing.T) {
 		})
 	}
 }
+
+// An event that was matched before a reload and pushed after it is matched anew.
+func TestReloadBetweenMatchAndPush(t *testing.T) {
+	w := newWorld(t, rulesFile(burst, single))
+	ev := &event.Event{Time: at(time.Second), Kind: "log", Service: "a", Message: "gone"}
+	ms := w.set.Matcher().Match(ev, nil)
+	w.reload(rulesFile(single))
+	w.e.Push(ev, ms)
+	w.advance(2 * time.Second)
+	w.expect("after", w.told(), "1s singlemap[service:a] 1 open/condition first")
+}

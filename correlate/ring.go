@@ -13,6 +13,7 @@ type ring struct {
 // are a few objects without pointers.
 type ringSlab struct {
 	classes [32]ringClass
+	live    int // words in use
 }
 
 // ringClass has blocks of one size, in chunks of at least one.
@@ -71,6 +72,7 @@ func (s *ringSlab) grow(r *ring) {
 
 func (s *ringSlab) alloc(class uint8) uint32 {
 	c := &s.classes[class]
+	s.live += 1 << class
 	if n := len(c.free); n > 0 {
 		b := c.free[n-1]
 		c.free = c.free[:n-1]
@@ -88,6 +90,7 @@ func (s *ringSlab) alloc(class uint8) uint32 {
 func (s *ringSlab) release(class uint8, block uint32) {
 	c := &s.classes[class]
 	c.free = append(c.free, block)
+	s.live -= 1 << class
 }
 
 // free empties a ring.
@@ -98,11 +101,5 @@ func (s *ringSlab) free(r *ring) {
 	*r = ring{}
 }
 
-// size is what the blocks take.
-func (s *ringSlab) size() int {
-	n := 0
-	for i := range s.classes {
-		n += 8 * len(s.classes[i].chunks) << (int(inChunk(uint8(i))) + i)
-	}
-	return n
-}
+// size is what the blocks in use take.
+func (s *ringSlab) size() int { return 8 * s.live }

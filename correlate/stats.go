@@ -36,6 +36,7 @@ func (s *RuleStats) transition(t *Transition) {
 type Stats struct {
 	Duplicates uint64      // events whose sender's id had counted already
 	Buffered   int         // events waiting for the watermark
+	Bytes      int         // estimate of the rules' state
 	Rules      []RuleStats // by Rule.Index
 }
 
@@ -47,6 +48,7 @@ func (e *Engine) Stats() Stats {
 	s.Rules = make([]RuleStats, len(e.rules))
 	for i, r := range e.rules {
 		s.Rules[i] = r.report()
+		s.Bytes += s.Rules[i].Bytes
 	}
 	return s
 }
@@ -68,9 +70,10 @@ func (r *ruleState) report() RuleStats {
 	return s
 }
 
-// size estimates the bytes the rule's state takes: exact for what is flat.
+// size estimates the bytes that what is live takes; what was freed is there for
+// the next.
 func (r *ruleState) size() int {
-	n := r.keys.size() + 16*cap(r.timers.heap) + 16*cap(r.stalest.heap)
+	n := r.keys.size() + 16*r.keys.n + 16*len(r.timers.heap) + 16*len(r.stalest.heap)
 	n += 160*len(r.past.past) + 32*len(r.past.ended)
 	for _, ep := range r.episodes {
 		if ep != nil {

@@ -1,7 +1,3 @@
-// Package correlate is the engine: it keeps the state of every rule and key and
-// turns matched events into transitions of incidents. It has no clock,
-// goroutine, I/O, lock or logger: time is an argument, and the same inputs give
-// the same transitions, in a stream, a file, a replay or a test.
 package correlate
 
 import (

@@ -302,3 +302,22 @@ func TestFloodOnOneKey(t *testing.T) {
 		t.Errorf("resolved at %v with %d events, want %v with %d", last.ChangedAt, last.EventCount, want, n)
 	}
 }
+
+// A flood of keys within one rule's own limits is held by the limit in bytes, and
+// the other rules keep what they have.
+func TestMaxBytes(t *testing.T) {
+	set := parse(t, rulesFile(burst, strings.Replace(burst, "id: burst\n", "id: other\n", 1)))
+	w := &world{t: t, set: set, e: correlate.New(set, correlate.Options{MaxBytes: 8 << 20})}
+	for i := range 40_000 {
+		w.log(time.Duration(i)*time.Millisecond, fmt.Sprintf("svc-%d", i), "bad")
+	}
+	s := w.e.Stats()
+	if s.Bytes > 12<<20 {
+		t.Errorf("%d bytes", s.Bytes)
+	}
+	for i, r := range s.Rules {
+		if r.Evicted == 0 || r.Keys == 0 {
+			t.Errorf("rule %d: %d evicted, %d keys", i, r.Evicted, r.Keys)
+		}
+	}
+}
