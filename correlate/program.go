@@ -67,11 +67,16 @@ type step struct {
 	// far; see sequence.spare.
 	whereLater  bool // a later step has a `where`
 	longerHurts bool // a later within does harm while it runs: of an absence before others, of a greedy step
-	settled     bool // later steps are plain: no where, within or absence
+	settled     bool // later steps are plain
 }
 
-// plain steps are met by the next event of their part, whatever came before.
-func (s *step) plain() bool { return s.where == nil && s.within == never && !s.absent }
+// plain steps are met by the next events of their part, whatever came before, and
+// to be there sooner is never worse. It is with a step that may be left out but,
+// being greedy, takes an event and then needs more of them.
+func (s *step) plain() bool {
+	trap := s.greedy && s.optional && s.min > 1
+	return s.where == nil && s.within == never && !s.absent && !trap
+}
 
 func compileSequence(r *rules.Rule) *program {
 	s := r.Sequence

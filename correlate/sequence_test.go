@@ -54,6 +54,7 @@ func parseStep(tb rapid.TB, word string) rules.Step {
 	case times == "*":
 		s.Max, s.Optional = 0, true
 	default:
+		times, s.Optional = strings.CutSuffix(times, "?")
 		from, to, ok := strings.Cut(strings.Trim(times, "{}"), ",")
 		s.Min, _ = strconv.Atoi(from)
 		if s.Max = s.Min; ok {
@@ -284,6 +285,10 @@ func TestSkip(t *testing.T) {
 			"a ab abc1 abc2 abc3 d, ab abc1 abc2 abc3 d, abc1 abc2 abc3 d",
 			"a ab abc1 abc2 abc3 d, ab abc1 abc2 abc3 d, abc1 abc2 abc3 d",
 			"a ab abc1 abc2 abc3 d",
+		},
+		{
+			"a greedy step that traps the first to reach it", "a b b{2}?! c", "a b1 b2 c", rules.AnyMatch,
+			"a b2 c", "a b2 c", "a b2 c",
 		},
 		{
 			"the end of one may not begin the next", "a a", "a1 a2 a3 a4", rules.Relaxed,
