@@ -48,18 +48,19 @@ type command struct {
 // commands is the map of verbs; order is for the help.
 func commands() (map[string]command, []string) {
 	m := map[string]command{
-		"run":       {"streaming worker: NATS subjects and streams in, incidents out", cmdRun},
-		"batch":     {"reprocess history: files, streams, tables", cmdBatch},
-		"check":     {"parse, type-check and lint rules", cmdCheck},
-		"test":      {"run the unit tests of rules", cmdTest},
-		"parse":     {"show how lines are decoded", cmdParse},
-		"schema":    {"print the JSON Schema of rule files", cmdSchema},
-		"explain":   {"why a rule fired or did not; what an error code means", cmdExplain},
-		"incidents": {"list incidents, or the timeline of one", cmdIncidents},
-		"migrate":   {"create and update the tables in ClickHouse", cmdMigrate},
-		"demo":      {"three real services with faults, and the incidents", cmdDemo},
+		"run":        {"streaming worker: NATS subjects and streams in, incidents out", cmdRun},
+		"batch":      {"reprocess history: files, streams, tables", cmdBatch},
+		"check":      {"parse, type-check and lint rules", cmdCheck},
+		"test":       {"run the unit tests of rules", cmdTest},
+		"parse":      {"show how lines are decoded", cmdParse},
+		"schema":     {"print the JSON Schema of rule files", cmdSchema},
+		"explain":    {"why a rule fired or did not; what an error code means", cmdExplain},
+		"incidents":  {"list incidents, or the timeline of one", cmdIncidents},
+		"migrate":    {"create and update the tables in ClickHouse", cmdMigrate},
+		"nats-setup": {"print the account and users with which corral sees all of NATS", cmdNATSSetup},
+		"demo":       {"three real services with faults, and the incidents", cmdDemo},
 	}
-	order := []string{"run", "batch", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "demo"}
+	order := []string{"run", "batch", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "nats-setup", "demo"}
 	return m, order
 }
 
