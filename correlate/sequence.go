@@ -37,10 +37,10 @@ import (
 // What goes on after a match is skip:
 //
 //   - past_last: what began after the match's last event. Of matches known at one
-//     instant the one that began first counts, then the one that ended last. Which events of a
-//     loop it tells of when there is a choice is free, so a partial match that
-//     another one of the same beginning makes superfluous is not kept (spare,
-//     outwaited): one beginning, one partial match, mostly.
+//     instant the one that began first counts, then the one that ended last. Which
+//     events of a loop it tells of when there is a choice is free, so a partial
+//     match that another one of the same beginning makes superfluous is not kept
+//     (spare, outwaited): one beginning, one partial match, mostly.
 //   - next: what began with other events.
 //   - none: everything.
 //
@@ -115,6 +115,8 @@ func (q *sequence) advance(c *call, in *input) {
 	slices.SortStableFunc(q.partials, func(a, b *partial) int { return cmp.Compare(a.begun, b.begun) })
 }
 
+// offer shows the event to one partial match, which ends by it, goes on with it,
+// goes on without it, or both.
 func (q *sequence) offer(c *call, in *input, m *partial) {
 	q.lapse(m, c.now)
 	q.cancel(c, in, m)
