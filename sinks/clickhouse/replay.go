@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 
@@ -136,11 +137,36 @@ func (s *Sink) remove(f spooled) {
 	}
 }
 
-// putAside spools a write.
+// putAside spools a write, a large one in parts: they are writes of their own.
 func (s *Sink) putAside(ctx context.Context, id uint64, ts []admitted, fresh bool) error {
-	plain := make([]*correlate.Transition, len(ts))
-	for i, t := range ts {
-		plain[i] = t.of
+	for part := range spoolParts(ts) {
+		if len(part) < len(ts) {
+			id = s.ids.next(len(freeze(part)))
+		}
+		plain := make([]*correlate.Transition, len(part))
+		for i, t := range part {
+			plain[i] = t.of
+		}
+		if err := s.spool.put(ctx, id, plain, fresh); err != nil {
+			return err
+		}
 	}
-	return s.spool.put(ctx, id, plain, fresh)
+	return nil
+}
+
+// spoolParts cuts a write into parts that can be read back in bounded memory.
+func spoolParts(ts []admitted) iter.Seq[[]admitted] {
+	return func(yield func([]admitted) bool) {
+		begin, bytes := 0, 0
+		for i, t := range ts {
+			bytes += roughSize(t.record)
+			if bytes < spoolPart && i < len(ts)-1 {
+				continue
+			}
+			if !yield(ts[begin : i+1]) {
+				return
+			}
+			begin, bytes = i+1, 0
+		}
+	}
 }

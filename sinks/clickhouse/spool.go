@@ -47,7 +47,8 @@ type spooled struct {
 
 const (
 	spoolSuffix = ".ndjson.zst"
-	maxSpooled  = 1 << 30 // of one file, unpacked
+	spoolPart   = 16 << 20  // of one file, unpacked, about
+	maxSpooled  = 256 << 20 // more is damage, or a bomb
 )
 
 // openSpool takes the directory for itself and finds what is in it.
@@ -230,7 +231,11 @@ func (s *spool) unpack(b []byte) ([]*correlate.Transition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decode(b)
+	ts, err := decode(b)
+	if err == nil && len(ts) == 0 {
+		err = errors.New("empty") // nothing is never spooled
+	}
+	return ts, err
 }
 
 func encode(ts []*correlate.Transition) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,5 +265,58 @@ func TestSpoolGroups(t *testing.T) {
 	}
 	if got := len(goodInsert([]spooled{f(1, 2*spoolGroup, true), f(2, 1, true)})); got != 1 {
 		t.Errorf("a large one: %d, want it alone", got)
+	}
+}
+
+// TestUnpackDamaged: no flipped bit and no cut end goes unnoticed.
+func TestUnpackDamaged(t *testing.T) {
+	s := &spool{}
+	if err := s.codecs(); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := encode(sinktest.Transitions(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := s.enc.EncodeAll(plain, nil)
+	for i := range whole {
+		damaged := slices.Clone(whole)
+		damaged[i] ^= 1 << (i % 8)
+		if ts, err := s.unpack(damaged); err == nil && sinktest.Diff(sinktest.Transitions(2), ts) != "" {
+			t.Errorf("byte %d flipped: read %d transitions", i, len(ts))
+		}
+		if ts, err := s.unpack(whole[:i]); err == nil && i > 0 {
+			t.Errorf("cut at %d: read %d transitions", i, len(ts))
+		}
+	}
+	if _, err := s.unpack(s.enc.EncodeAll([]byte("{}\nno json\n"), nil)); err == nil {
+		t.Error("read what is no JSON")
+	}
+	if _, err := s.unpack(nil); err == nil {
+		t.Error("read an empty file")
+	}
+}
+
+// TestSpoolLarge: a write too large to be read back at once is cut.
+func TestSpoolLarge(t *testing.T) {
+	ts := sinktest.Transitions(600)
+	for _, x := range ts {
+		x.Summary = strings.Repeat("x", 60_000)
+	}
+	dir := t.TempDir()
+	s := open(t, Options{DSN: nowhere, Spool: dir, Patience: time.Millisecond})
+	if err := s.Write(t.Context(), ts); err != nil {
+		t.Fatal(err)
+	}
+	var got []*correlate.Transition
+	for _, f := range s.spool.left() {
+		part, err := s.spool.load(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, part...)
+	}
+	if n := len(files(t, dir)); n != 3 || len(got) != len(ts) {
+		t.Errorf("%d files with %d transitions, want 3 with %d", n, len(got), len(ts))
 	}
 }
