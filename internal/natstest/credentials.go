@@ -23,6 +23,13 @@ import (
 // and returns that account to make users of.
 func Operator(t testing.TB) (Option, *Account) {
 	t.Helper()
+	option, account, _ := OperatorSystem(t)
+	return option, account
+}
+
+// OperatorSystem is Operator that returns the system account too.
+func OperatorSystem(t testing.TB) (option Option, user, sys *Account) {
+	t.Helper()
 	operator, account, system := key(t, nkeys.CreateOperator), key(t, nkeys.CreateAccount), key(t, nkeys.CreateAccount)
 	claims := jwt.NewOperatorClaims(public(t, operator))
 	claims.SystemAccount = public(t, system)
@@ -36,7 +43,7 @@ func Operator(t testing.TB) (Option, *Account) {
 		}
 		text += fmt.Sprintf("  %s: %s\n", public(t, a), sign(t, c, operator))
 	}
-	return Config(text + "}\n"), &Account{t: t, key: account}
+	return Config(text + "}\n"), &Account{t: t, key: account}, &Account{t: t, key: system}
 }
 
 // Account signs users of an operator's account.
