@@ -64,15 +64,20 @@ func exactlyOnce(t *testing.T, p clickhouse.Protocol) {
 	}
 }
 
-// harm swallows answers, cuts connections and kills the server, once each.
+// harm swallows the answer to an insert, cuts connections and kills the server.
 func harm(ctx context.Context, s *chserver.Server, px *chserver.Proxy) error {
-	for _, fault := range []*atomic.Bool{&px.Swallow, &px.Cut} {
-		<-time.After(100 * time.Millisecond)
-		fault.Store(true)
-		<-time.After(50 * time.Millisecond)
-		fault.Store(false)
+	before := px.Swallowed.Load()
+	px.MinRequest.Store(500) // rows
+	px.Swallow.Store(true)
+	for px.Swallowed.Load() == before && ctx.Err() == nil {
+		<-time.After(time.Millisecond)
 	}
-	<-time.After(100 * time.Millisecond)
+	px.Swallow.Store(false)
+	<-time.After(50 * time.Millisecond)
+	px.Cut.Store(true)
+	<-time.After(50 * time.Millisecond)
+	px.Cut.Store(false)
+	<-time.After(50 * time.Millisecond)
 	s.Kill()
 	_, err := s.Again(context.WithoutCancel(ctx))
 	return err

@@ -14,6 +14,11 @@ type Proxy struct {
 	// Swallow lets requests through, but drops the answer and then the
 	// connection: the server has done the work and the client cannot know.
 	Swallow atomic.Bool
+	// MinRequest bytes must have been said since the last answer for Swallow to
+	// act. A few thousand choose inserts, and of them the answer that counts.
+	MinRequest atomic.Int64
+	// Swallowed counts the answers that were dropped.
+	Swallowed atomic.Int64
 	// Cut drops the connection when the client says anything: nothing is done.
 	Cut atomic.Bool
 
@@ -80,27 +85,37 @@ func (p *Proxy) pass(client net.Conn) {
 		return
 	}
 	defer p.track(server)()
+	var said atomic.Int64 // by the client since the last answer
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		copyUntil(server, client, &p.Cut, 0)
+		copyUntil(server, client, func(n int) bool {
+			said.Add(int64(n))
+			return p.Cut.Load()
+		})
 		_ = server.Close()
 		_ = client.Close()
 	}()
-	copyUntil(client, server, &p.Swallow, 50*time.Millisecond)
+	copyUntil(client, server, func(int) bool {
+		if said.Swap(0) < p.MinRequest.Load() || !p.Swallow.Load() {
+			return false
+		}
+		p.Swallowed.Add(1)
+		time.Sleep(50 * time.Millisecond) // for the server to end what it has begun
+		return true
+	})
 	_ = server.Close()
 	_ = client.Close()
 	<-done
 }
 
-// copyUntil copies until either side ends, or until something comes while stop
-// is set: that is dropped, after a wait in which the other side may do its work.
-func copyUntil(to io.Writer, from io.Reader, stop *atomic.Bool, wait time.Duration) {
+// copyUntil copies until either side ends, or until stop, which is told how much
+// came, says that it is to be dropped.
+func copyUntil(to io.Writer, from io.Reader, stop func(n int) bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if n > 0 && stop.Load() {
-			time.Sleep(wait)
+		if n > 0 && stop(n) {
 			return
 		}
 		if n > 0 {

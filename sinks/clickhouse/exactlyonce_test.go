@@ -46,7 +46,7 @@ func exactlyOnce(t *testing.T, proto string) {
 	if err := Migrate(t.Context(), Options{DSN: chtest.DSN(server, "d")}, nil); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 60*time.Second)
 	defer stop()
 	plain, spooled := &load{o: options, run: 1}, &load{o: options, run: 2}
 	spooled.o.Spool = t.TempDir()
@@ -55,9 +55,11 @@ func exactlyOnce(t *testing.T, proto string) {
 		go func() { ended <- l.write(ctx) }()
 	}
 	seed := rand.Uint64()
-	kills, chance := 0, rand.New(rand.NewPCG(seed, 0))
-	for ctx.Err() == nil && (kills < 3 || plain.found()+spooled.found() == 0 || plain.failed() == 0) {
-		if err := harm(ctx, server, proxy, chance, &kills); err != nil {
+	h := harm{server, proxy, rand.New(rand.NewPCG(seed, 0))}
+	kills := 0
+	for ctx.Err() == nil && (kills < 2 || plain.failed() == 0 || plain.found()+spooled.found() == 0) {
+		kills++
+		if err := h.all(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,27 +102,51 @@ func distinct(ts []*correlate.Transition, key func(*correlate.Transition) string
 	return len(seen)
 }
 
-// harm does one thing at random.
-func harm(ctx context.Context, s *chserver.Server, p *chserver.Proxy, chance *rand.Rand, kills *int) error {
-	pause := func() { <-time.After(time.Duration(20+chance.IntN(80)) * time.Millisecond) }
-	during := func(fault *atomic.Bool) {
-		fault.Store(true)
-		pause()
-		fault.Store(false)
-	}
-	pause()
-	switch chance.IntN(3) {
-	case 0:
-		during(&p.Swallow)
-	case 1:
-		during(&p.Cut)
-	default:
-		*kills++
-		s.Kill()
-		_, err := s.Again(context.WithoutCancel(ctx))
-		return err
+// harm is what is done to the sinks.
+type harm struct {
+	server *chserver.Server
+	proxy  *chserver.Proxy
+	chance *rand.Rand
+}
+
+// all does each thing once, in random order.
+func (h harm) all(ctx context.Context) error {
+	things := []func(context.Context) error{h.swallow, h.cut, h.kill}
+	h.chance.Shuffle(len(things), func(i, j int) { things[i], things[j] = things[j], things[i] })
+	for _, do := range things {
+		h.pause()
+		if err := do(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+func (h harm) pause() { <-time.After(time.Duration(20+h.chance.IntN(100)) * time.Millisecond) }
+
+// swallow drops the answer to an insert.
+func (h harm) swallow(ctx context.Context) error {
+	before := h.proxy.Swallowed.Load()
+	h.proxy.MinRequest.Store(3000)
+	h.proxy.Swallow.Store(true)
+	defer h.proxy.Swallow.Store(false)
+	for deadline := time.Now().Add(3 * time.Second); h.proxy.Swallowed.Load() == before && ctx.Err() == nil && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
+	return nil
+}
+
+func (h harm) cut(context.Context) error {
+	h.proxy.Cut.Store(true)
+	h.pause()
+	h.proxy.Cut.Store(false)
+	return nil
+}
+
+func (h harm) kill(ctx context.Context) error {
+	h.server.Kill()
+	_, err := h.server.Again(context.WithoutCancel(ctx))
+	return err
 }
 
 // load writes incidents of a run of its own, in random pieces.
@@ -168,7 +194,7 @@ func (l *load) write(ctx context.Context) error {
 				return err
 			}
 			l.accepted, all = append(l.accepted, part...), all[len(part):]
-			<-time.After(5 * time.Millisecond)
+			<-time.After(15 * time.Millisecond)
 		}
 		if err := l.close(s); err != nil {
 			return err
