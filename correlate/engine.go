@@ -57,6 +57,8 @@ type Engine struct {
 	stats     Stats
 	restored  Reloaded
 	advances  int
+	due       []int64 // next instant of each rule that reads events
+	todo      []*ruleState
 }
 
 // New returns an engine without state.
@@ -66,6 +68,7 @@ func New(set *rules.Set, o Options) *Engine {
 		e.rules = append(e.rules, newRuleState(r, o))
 	}
 	e.stage.rewire(e)
+	e.wake()
 	return e
 }
 
@@ -127,7 +130,7 @@ func (s *slab[T]) take(n int) []T {
 
 // reuse says that nothing taken is in use any more.
 func (s *slab[T]) reuse() {
-	clear(s.all)
+	clear(s.all[:len(s.all)-len(s.rest)])
 	s.rest = s.all
 }
 
@@ -141,7 +144,8 @@ func (e *Engine) Advance(watermark int64, emit func(*Transition)) {
 	e.deal(watermark)
 	e.arm(watermark)
 	e.run(watermark)
-	e.stage.settle(e, watermark, emit)
+	e.stage.collect(e.todo)
+	e.stage.settle(watermark, emit)
 	e.watermark = watermark
 	if e.buffer.n == 0 {
 		e.matches.reuse()
@@ -215,24 +219,44 @@ func (e *Engine) arm(until int64) {
 	for _, r := range e.rules {
 		r.arm(e.first)
 	}
+	e.wake()
 }
 
-// run lets every rule that reads events go up to until.
+// run lets every rule that reads events go up to until. todo are those that had
+// something to do.
 func (e *Engine) run(until int64) {
-	n := min(max(1, e.opt.Shards), len(e.rules))
+	e.todo = e.todo[:0]
+	for i, at := range e.due {
+		if at < until || len(e.rules[i].inbox) > 0 {
+			e.todo = append(e.todo, e.rules[i])
+		}
+	}
+	n := min(max(1, e.opt.Shards), max(1, len(e.todo)))
 	do := func(shard int) {
-		for i := shard; i < len(e.rules); i += n {
-			if r := e.rules[i]; !r.rule.FromIncidents && (len(r.inbox) > 0 || r.next() < until) {
-				r.run(until)
-			}
+		for i := shard; i < len(e.todo); i += n {
+			e.todo[i].run(until)
 		}
 	}
 	if e.opt.Parallel != nil && n > 1 {
 		e.opt.Parallel(n, do)
-		return
+	} else {
+		for shard := range n {
+			do(shard)
+		}
 	}
-	for shard := range n {
-		do(shard)
+	for _, r := range e.todo {
+		e.due[r.rule.Index] = r.next()
+	}
+}
+
+// wake notes the timers of rules whose state came from elsewhere.
+func (e *Engine) wake() {
+	e.due = make([]int64, len(e.rules))
+	for i, r := range e.rules {
+		e.due[i] = never
+		if !r.rule.FromIncidents {
+			e.due[i] = r.next()
+		}
 	}
 }
 

@@ -260,9 +260,6 @@ func (r *ruleState) openEpisode(c *call, ep *episode) {
 	ep.flapping = r.past.opened(name, c.now)
 	before := r.past.flapped(name, ep.flapping)
 	ep.flapStart = ep.flapping && !before
-	if ep.flapping {
-		ep.keep = max(ep.keep, int64(flapHold))
-	}
 	r.change.opened = true
 	r.change.reset = r.change.reset || r.rule.Refire == rules.Reset
 	r.grade(c, ep)
@@ -457,10 +454,9 @@ func (r *ruleState) rotate(c *call, ep *episode) {
 	r.emit(c, next, "open", "rotated")
 }
 
-// Flapping: so many opens of one fingerprint within so long, and how long its
-// episodes stay open then.
+// Flapping: so many opens of one fingerprint within so long. It changes who is
+// told (draft.reason), never when an incident ends: that is the rule's to say.
 const (
 	flapOpens  = 4
 	flapWindow = time.Hour
-	flapHold   = 30 * time.Minute
 )

@@ -27,7 +27,7 @@ func (r *ruleState) emit(c *call, ep *episode, state, cause string) {
 		at := utc(ep.changedAt)
 		t.ResolvedAt = &at
 		t.DurationMS = (ep.changedAt - ep.startedAt) / int64(time.Millisecond)
-		if ep.rev > 1 {
+		if ep.rev > 1 && !ep.collapsed {
 			// The window is empty by now: "0 errors" would be true and of no use.
 			t.Title, t.Summary = ep.title, ep.summary
 		}

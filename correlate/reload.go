@@ -68,7 +68,7 @@ func (e *Engine) Reload(set *rules.Set, emit func(*Transition)) Reloaded {
 	if err := e.inherit(olds, &rep); err != nil {
 		panic(err) // encode and decode disagree
 	}
-	e.stage.settle(e, e.watermark+1, emit)
+	e.stage.settle(e.watermark+1, emit)
 	return rep
 }
 
@@ -95,6 +95,8 @@ func (e *Engine) inherit(olds []oldRule, rep *Reloaded) error {
 			e.stage.orphan(o.id, "rule_removed", e.watermark, rep)
 		}
 	}
+	e.wake()
+	e.stage.collect(e.rules)
 	return nil
 }
 
@@ -206,9 +208,6 @@ func (r *ruleState) rejudge(k uint32, now int64) {
 // refit gives an episode the spans its rule has now.
 func (r *ruleState) refit(ep *episode) {
 	ep.keep = int64(r.rule.KeepFiringFor)
-	if ep.flapping {
-		ep.keep = max(ep.keep, int64(flapHold))
-	}
 	if !ep.open {
 		ep.due = plus(ep.began, int64(r.rule.For))
 	}

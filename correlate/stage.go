@@ -130,9 +130,8 @@ func (s *stage) toggle(t *Transition, by int) {
 	}
 }
 
-// settle takes what the rules made before until and emits it.
-func (s *stage) settle(e *Engine, until int64, emit func(*Transition)) {
-	s.collect(e)
+// settle emits what was collected of before until.
+func (s *stage) settle(until int64, emit func(*Transition)) {
 	for {
 		at := s.next()
 		if at >= until {
@@ -148,9 +147,9 @@ func (s *stage) settle(e *Engine, until int64, emit func(*Transition)) {
 	}
 }
 
-// collect takes the drafts of the rules that read events.
-func (s *stage) collect(e *Engine) {
-	for _, r := range e.rules {
+// collect takes the drafts of rules that read events.
+func (s *stage) collect(made []*ruleState) {
+	for _, r := range made {
 		s.drafts = append(s.drafts, r.drain()...)
 	}
 	slices.SortStableFunc(s.drafts, func(a, b draft) int { return Compare(a.t, b.t) })
