@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -15,12 +16,14 @@ import (
 
 	"corral/correlate"
 	"corral/ingest"
+	corralch "corral/ingest/clickhouse"
 	"corral/ingest/decode"
 	corraljs "corral/ingest/jetstream"
 	"corral/natsconn"
 	"corral/pipeline"
 	"corral/rules"
 	"corral/sinks"
+	"corral/sinks/clickhouse"
 	natssink "corral/sinks/nats"
 )
 
@@ -80,6 +83,10 @@ type batchRun struct {
 	conn       natsconn.Options
 	streams    []string
 	filter     []string
+	table      string
+	columns    map[string]string
+	where      string
+	store      bool
 	clickhouse clickhouseFlags
 	publish    bool
 	replay     string
@@ -114,6 +121,10 @@ func (b *batchRun) add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&b.filter, "filter", nil, "read only these subjects of the streams; repeatable")
 	b.out.add(fs, "text")
 	b.clickhouse.add(fs)
+	fs.StringVar(&b.table, "clickhouse-table", "", "read this table of --clickhouse: otel_logs of any generation, SigNoz's, ClickStack's, or any with --column")
+	fs.StringToStringVar(&b.columns, "column", nil, "where a table that is not known has what: time=ts,body=line,service=app,attrs=extra")
+	fs.StringVar(&b.where, "where", "", "a further condition on the table, in SQL")
+	fs.BoolVar(&b.store, "store", true, "with --clickhouse: store the incidents there")
 	fs.StringVar(&b.into, "into", "run", "run: the rows in ClickHouse are this run's own; live: they put live history right")
 	fs.BoolVar(&b.publish, "publish", false, "publish incidents on NATS too")
 	fs.StringVar(&b.replay, "alerts", natssink.AlertReplay, "subject prefix for --publish")
@@ -146,9 +157,13 @@ func (b *batchRun) connect(ctx context.Context) (jetstream.JetStream, error) {
 
 // open returns the source that arguments and flags name.
 func (b *batchRun) open(ctx context.Context, files []string, rng pipeline.Range, e env) (ingest.Puller, *ingest.Files, error) {
+	if n := min(len(files), 1) + min(len(b.streams), 1) + min(len(b.table), 1); n > 1 {
+		return nil, nil, usageError("files, --stream or --clickhouse-table, not several in one run")
+	}
 	switch {
-	case len(files) > 0 && len(b.streams) > 0:
-		return nil, nil, usageError("files or --stream, not both in one run")
+	case b.table != "":
+		src, err := b.openTable(ctx, rng)
+		return src, nil, err
 	case len(b.streams) > 0:
 		api, err := b.connect(ctx)
 		if err != nil {
@@ -175,6 +190,27 @@ func (b *batchRun) open(ctx context.Context, files []string, rng pipeline.Range,
 	return src, src, nil
 }
 
+// openTable reads rows of [from, to]; the table's own range is half open.
+func (b *batchRun) openTable(ctx context.Context, rng pipeline.Range) (ingest.Puller, error) {
+	o := corralch.Options{DSN: b.clickhouse.address(), Table: b.table, Columns: b.columns, Where: b.where, Logger: b.log}
+	if o.DSN == "" {
+		return nil, usageError("--clickhouse-table needs --clickhouse DSN")
+	}
+	if rng.From != 0 {
+		o.From = time.Unix(0, rng.From)
+	}
+	if rng.To != 0 {
+		o.To = time.Unix(0, rng.To+1)
+	}
+	src, err := corralch.Open(ctx, o)
+	if err != nil {
+		return nil, infra(err)
+	}
+	b.closers = append(b.closers, src.Close)
+	b.log.Info("reading a table", "table", src.Describe(), "rows", src.Total())
+	return src, nil
+}
+
 // sinks is where transitions go, and the run's id.
 func (b *batchRun) sinks(ctx context.Context, e env, dead *letters) (sinks.Sink, string, error) {
 	local, err := b.out.open("", e)
@@ -190,9 +226,11 @@ func (b *batchRun) sinks(ctx context.Context, e env, dead *letters) (sinks.Sink,
 	default:
 		return nil, "", usageError("--into %q: want run or live", b.into)
 	}
-	ch, err := b.clickhouse.open(dead.write, b.log)
-	if err != nil {
-		return nil, "", err
+	var ch *clickhouse.Sink
+	if b.store {
+		if ch, err = b.clickhouse.open(dead.write, b.log); err != nil {
+			return nil, "", err
+		}
 	}
 	if ch != nil {
 		all = append(all, sinks.Retry(ch, sinks.RetryOptions{Name: "clickhouse", Dead: dead.write, Logger: b.log}))
@@ -257,13 +295,16 @@ func (b *batchRun) run(ctx context.Context, e env, set *rules.Set, files []strin
 		return infra(err)
 	}
 	if plain != nil {
-		for _, p := range plain.Problems() {
-			fmt.Fprintf(e.err, "corral batch: %v\n", p)
+		if bad := plain.Problems(); len(bad) > 0 {
+			p.summary(runID, b.stored())
+			return infra(fmt.Errorf("the input was not read whole: %w", errors.Join(bad...)))
 		}
 	}
-	p.summary(runID, b.clickhouse.address() != "")
+	p.summary(runID, b.stored())
 	return nil
 }
+
+func (b *batchRun) stored() bool { return b.store && b.clickhouse.address() != "" }
 
 // inRange leaves out what the warm-up before --from gave rise to, and says of an
 // incident that began there that its beginning was not all seen.
