@@ -14,7 +14,6 @@ import (
 const (
 	flapOpens  = 4
 	flapWindow = int64(time.Hour)
-	flapHold   = int64(30 * time.Minute)
 	memory     = int64(30 * 24 * time.Hour) // of earlier episodes
 )
 
@@ -186,9 +185,6 @@ func (k *key) begin(v verdict) {
 	in.flapping = recent >= flapOpens
 	in.flapStart = in.flapping && !k.flapped
 	k.flapped = in.flapping
-	if in.flapping {
-		in.keep = max(in.keep, flapHold)
-	}
 	if k.had && v.at-k.ended <= memory {
 		in.previousID = k.lastID
 	}
