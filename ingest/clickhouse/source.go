@@ -94,6 +94,7 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.DSN = "" // it may hold a password, and someone may print the source
 	s := &Source{Options: o, conn: conn, database: database, table: chconn.Quote(database) + "." + chconn.Quote(table)}
 	if err := s.prepare(ctx, table); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s.%s: %w", database, table, err), conn.Close())

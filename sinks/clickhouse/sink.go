@@ -10,9 +10,11 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"sync"
@@ -39,8 +41,9 @@ type Options struct {
 	SpoolLimit int64         // bytes; 0: 1 GiB. When it is full Write waits
 	Patience   time.Duration // for so long Write tries before it spools; 0: 5 s
 
-	// Dead takes transitions that can never be stored. nil: what the sink finds
-	// out itself is a permanent error of Write, what the server refuses is held.
+	// Dead takes transitions that can never be stored, from Write and, with a
+	// spool, from a goroutine of the sink. nil: what the sink finds out itself is a
+	// permanent error of Write, what the server refuses is held.
 	Dead func(sinks.DeadLetter) error
 
 	Logger        *slog.Logger  // nil: silent
@@ -51,20 +54,14 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	for d, value := range map[*time.Duration]time.Duration{
-		&o.TTL: 400 * 24 * time.Hour, &o.Patience: 5 * time.Second, &o.InsertTimeout: 30 * time.Second,
-		&o.HoldInterval: 30 * time.Second, &o.RetryInterval: 30 * time.Second, &o.DrainTimeout: 10 * time.Second,
-	} {
-		if *d == 0 {
-			*d = value
-		}
-	}
-	if o.SpoolLimit == 0 {
-		o.SpoolLimit = 1 << 30
-	}
-	if o.Schema == "" {
-		o.Schema = SchemaAuto
-	}
+	o.Schema = cmp.Or(o.Schema, SchemaAuto)
+	o.TTL = cmp.Or(o.TTL, 400*24*time.Hour)
+	o.SpoolLimit = cmp.Or(o.SpoolLimit, 1<<30)
+	o.Patience = cmp.Or(o.Patience, 5*time.Second)
+	o.InsertTimeout = cmp.Or(o.InsertTimeout, 30*time.Second)
+	o.HoldInterval = cmp.Or(o.HoldInterval, 30*time.Second)
+	o.RetryInterval = cmp.Or(o.RetryInterval, 30*time.Second)
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, 10*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -104,6 +101,7 @@ func Open(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.DSN = "" // it may hold a password, and someone may print the sink
 	s := &Sink{Options: o, client: c}
 	s.accepted.batch = map[*table]*batch{}
 	if o.Spool != "" {
@@ -337,7 +335,7 @@ func (s *Sink) Stats() Stats {
 
 // Migrate brings the database of the DSN up to date, or, with dryRun, writes the
 // statements there and connects to nothing.
-func Migrate(ctx context.Context, o Options, dryRun interface{ Write([]byte) (int, error) }) error {
+func Migrate(ctx context.Context, o Options, dryRun io.Writer) error {
 	o.setDefaults()
 	opts, err := chconn.Parse(o.DSN)
 	if err != nil {
