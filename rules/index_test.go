@@ -204,7 +204,7 @@ func TestIndexAgreesWithPlainMatching(t *testing.T) {
 			if seed%2 == 1 {
 				pool = slices.Concat(selective, booleanTraps(t))
 			}
-			compareMatching(t, mustParse(t, manyRules(r, 60, pool)), r, 300)
+			compareMatching(t, mustParse(t, manyRules(r, 60, pool)), r, 150)
 		})
 	}
 }

@@ -29,7 +29,7 @@ func (m *textMap) span(from, to int) span {
 // where it starts: folding, escapes and indentation move what follows.
 func (s *source) scalar(n *yaml.Node) *textMap {
 	r := &scalarReader{src: s, line: n.Line, col: n.Column, value: []rune(n.Value)}
-	r.skipProperties()
+	r.skipProperties(n.Anchor)
 	m := &textMap{start: pos{r.line, r.col}}
 	switch {
 	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
@@ -69,10 +69,17 @@ func (r *scalarReader) peek() rune {
 func (r *scalarReader) eof() bool { return r.line > len(r.src.lines) }
 
 // skipProperties passes a tag and an anchor before the scalar.
-func (r *scalarReader) skipProperties() {
-	for !r.eof() && (r.peek() == '!' || r.peek() == '&') {
-		for p := r.peek(); p != ' ' && p != '\t' && p != '\n'; p = r.peek() {
-			r.col++
+func (r *scalarReader) skipProperties(anchor string) {
+	for !r.eof() {
+		switch {
+		case r.peek() == '&' && anchor != "":
+			r.col += 1 + len([]rune(anchor))
+		case r.peek() == '!':
+			for p := r.peek(); p != ' ' && p != '\t' && p != '\n'; p = r.peek() {
+				r.col++
+			}
+		default:
+			return
 		}
 		r.skipBlank()
 	}
@@ -176,14 +183,14 @@ func (r *scalarReader) block(folded bool) {
 			lead = false
 			r.put(1)
 		}
-		r.blockBreak(folded && !lead)
+		r.blockBreak(folded && !lead, indent)
 		r.line++
 	}
 }
 
 // blockBreak maps what the end of this line became: in a literal always a
 // newline, in a folded one all newlines or the one space up to the next text.
-func (r *scalarReader) blockBreak(folded bool) {
+func (r *scalarReader) blockBreak(folded bool, indent int) {
 	at := runeAt{r.line, r.col, r.col + 1}
 	if !folded {
 		if len(r.at) < len(r.value) {
@@ -198,7 +205,9 @@ func (r *scalarReader) blockBreak(folded bool) {
 	if folded && len(r.at) < len(r.value) {
 		r.at = append(r.at, at)
 	}
-	for r.line < len(r.src.lines) && blank(r.src.line(r.line+1)) {
+	// Blank lines are in the newlines already; one longer than the indentation is
+	// text of spaces.
+	for r.line < len(r.src.lines) && blank(r.src.line(r.line+1)) && len(r.src.line(r.line+1)) <= indent {
 		r.line++
 	}
 }
