@@ -5,13 +5,18 @@ TOOLS    := $(GO) tool -modfile=tools.mod
 CHDB     := node_modules/@chdb/lib-linux-x64-gnu/libchdb.so
 FUZZTIME ?= 20s
 
-.PHONY: build test race lint fuzz bench demo clickhouse
+.PHONY: build test test-nats race lint fuzz bench demo clickhouse
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o corral .
 
 test: lint clickhouse
 	CGO_ENABLED=0 $(GO) test -timeout 10m ./...
+
+# The failure stories of NATS on real servers, with the pack of rules alone; about
+# a minute. They are part of `make test` too.
+test-nats:
+	$(GO) test -count=1 -timeout 8m ./test/nats ./internal/natspoll ./rules/pack
 
 race: clickhouse
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
