@@ -101,7 +101,7 @@ func (a *absence) miss(k *key, t int64) {
 		// not this one
 	default:
 		v := verdict{at: t, holds: true, began: a.at, env: k.env(nil, nil)}
-		if e := k.last(); e != nil && e.time() >= a.at {
+		if e := k.latest(); e != nil && e.time() >= a.at {
 			v.first = e
 		}
 		k.judge(v)

@@ -56,7 +56,7 @@ func newKey(r *rules.Rule, values []string, seen int64) *key {
 	return k
 }
 
-func (k *key) run(end int64) []*rev {
+func (k *key) run(end int64) {
 	for {
 		event, timer := int64(never), k.nextTimer()
 		if len(k.ahead) > 0 {
@@ -64,13 +64,13 @@ func (k *key) run(end int64) []*rev {
 		}
 		switch {
 		case min(event, timer) > end || min(event, timer) == never:
-			return k.out
+			return
 		case event <= timer:
 			e := k.ahead[0]
 			k.ahead = k.ahead[1:]
-			k.take(e)
+			k.step(e, e.time(), func() { k.take(e) })
 		default:
-			k.tick(timer)
+			k.step(nil, timer, func() { k.tick(timer) })
 		}
 	}
 }
@@ -131,8 +131,8 @@ func (k *key) counted() []*entry { return filter(k.done, (*entry).selected) }
 // held are those of them that a window may hold.
 func (k *key) held() []*entry { return filter(k.done[k.from:], (*entry).selected) }
 
-// last is the latest counted event, nil if there was none.
-func (k *key) last() *entry {
+// latest is the last counted event, nil if there was none.
+func (k *key) latest() *entry {
 	if c := k.counted(); len(c) > 0 {
 		return c[len(c)-1]
 	}

@@ -29,16 +29,14 @@ type life struct {
 	quiet     bool     // there was a suppress time at all
 
 	open    *incident
-	wipe    bool   // there was a firing that clears the state when this event or these timers are done
-	cause   string // of the revision to be made when this event or these timers are done
-	anchor  int64  // of the last incident, for incident_id
-	had     bool   // there was one
-	ended   int64
-	lastID  string
-	opens   []int64 // opened_at of every episode
-	flapped bool    // the last episode was flapping
+	last    *incident // the latest, open or not
+	wipe    bool      // there was a firing that clears the state when this event or these timers are done
+	cause   string    // of the revision to be made when this event or these timers are done
+	opens   []int64   // opened_at of every episode
+	flapped bool      // the last episode was flapping
 
-	out []*rev
+	out   []*rev
+	steps []step
 }
 
 // verdict is what a kind finds at one instant.
@@ -55,19 +53,23 @@ type verdict struct {
 
 // incident is an open one.
 type incident struct {
-	id, rotatedFrom, previousID string
-	started, opened, changed    int64
-	counts                      int // entries of key.done from here on may count
-	severity                    rules.Severity
-	now                         rules.Severity
-	firings, relapses, revs     int
-	flapping, flapStart         bool
-	keep                        int64
+	id, previousID           string
+	rotatedFrom              *incident
+	ended                    int64 // once resolved
+	started, opened, changed int64
+	origin                   int64 // when it started before any rotation
+	counts                   int   // entries of key.done from here on may count
+	severity                 rules.Severity
+	now                      rules.Severity
+	firings, relapses, revs  int
+	flapping, flapStart      bool
+	keep                     int64
 }
 
 // rev is a transition before it is settled who hears of it.
 type rev struct {
 	correlate.Transition
+	in        *incident
 	rule      *rules.Rule
 	severity  bool // severity went up
 	rotated   bool // opened by rotation
@@ -173,6 +175,7 @@ func (k *key) begin(v verdict) {
 	if v.first != nil {
 		in.started, in.counts = v.first.time(), slices.Index(k.done, v.first)
 	}
+	in.origin = in.started
 	in.severity = k.ladder(v.env, rules.Warning)
 	in.now = in.severity
 	k.opens = append(k.opens, v.at)
@@ -185,28 +188,11 @@ func (k *key) begin(v verdict) {
 	in.flapping = recent >= flapOpens
 	in.flapStart = in.flapping && !k.flapped
 	k.flapped = in.flapping
-	if k.had && v.at-k.ended <= memory {
-		in.previousID = k.lastID
-	}
-	k.name(in, in.started)
-	k.open, k.swallowed = in, nil
+	k.open, k.last, k.swallowed = in, in, nil
 	k.cause = v.cause
 	if k.cause == "" {
 		k.cause = "condition"
 	}
-}
-
-// name gives the incident its id: never one that an earlier episode had.
-func (k *key) name(in *incident, anchor int64) {
-	if k.had && anchor <= k.anchor {
-		anchor = in.opened
-	}
-	if k.had && anchor <= k.anchor {
-		anchor = k.anchor + 1
-	}
-	k.anchor = anchor
-	in.id = fingerprint(k.rule, k.values)[:12] + "-" + crockford(anchor)
-	k.lastID, k.had = in.id, true
 }
 
 // tell makes the revision that is due.
@@ -223,7 +209,8 @@ func (k *key) tell(t int64) {
 func (k *key) resolve(t int64, cause string) {
 	k.tell(t)
 	k.emit("resolved", cause, t)
-	k.open, k.ended = nil, t
+	k.open.ended = t
+	k.open = nil
 	if s := int64(k.rule.Suppress); s > 0 {
 		k.quiet, k.suppress = true, t+s
 	}
@@ -290,9 +277,8 @@ func (k *key) rotateDue(t int64) {
 	in := *old
 	in.started, in.opened, in.counts = t, t, len(k.done)
 	in.firings, in.relapses, in.revs = 1, 0, 0
-	in.rotatedFrom, in.previousID = old.id, old.id
-	k.open = &in
-	k.name(&in, t)
+	in.rotatedFrom, old.ended = old, t
+	k.open, k.last = &in, &in
 	k.emit("open", "rotated", t).rotated = true
 }
 
@@ -314,20 +300,19 @@ func (k *key) emit(state, cause string, t int64) *rev {
 	in := k.open
 	in.revs++
 	in.changed = t
-	r := &rev{rule: k.rule}
+	r := &rev{rule: k.rule, in: in}
 	r.Transition = correlate.Transition{
-		IncidentID: in.id, Rev: in.revs, Fingerprint: fingerprint(k.rule, k.values),
+		Rev: in.revs, Fingerprint: fingerprint(k.rule, k.values),
 		State: state, Cause: cause,
 		Severity: in.severity.String(), SeverityNow: in.now.String(),
 		RuleID: k.rule.ID, Key: named(k.rule, k.values),
 		StartedAt: utc(in.started), OpenedAt: utc(in.opened), ChangedAt: utc(t),
-		LastEventAt: utc(in.started),
+		LastEventAt: utc(in.origin),
 		EventCount:  k.countSince(in),
 		Firings:     in.firings, Relapses: in.relapses,
-		PreviousID: in.previousID, RotatedFrom: in.rotatedFrom,
 		Flapping: in.flapping,
 	}
-	if e := k.last(); e != nil {
+	if e := k.latest(); e != nil {
 		r.LastEventAt = utc(e.time())
 	}
 	if state == "resolved" {
@@ -365,8 +350,8 @@ func fingerprint(r *rules.Rule, values []string) string {
 		text = append(text, s...)
 	}
 	write(r.ID)
-	for i, name := range r.KeyNames {
-		write(name)
+	for i := range values {
+		write(r.KeyNames[i])
 		write(values[i])
 	}
 	sum := sha256.Sum256(text)

@@ -59,9 +59,11 @@ func runRules(set *rules.Set, events []*event.Event, incidents bool, seen, end i
 		if r.FromIncidents != incidents {
 			continue
 		}
-		for _, k := range keysOf(r, matched[r.Index], seen) {
-			out = append(out, k.run(end)...)
+		keys := keysOf(r, matched[r.Index], seen)
+		for _, k := range keys {
+			k.run(end)
 		}
+		out = append(out, collapsed(r, keys)...)
 	}
 	return sorted(out)
 }

@@ -30,6 +30,7 @@ var scales = []scale{
 type maker struct {
 	*rapid.T
 	scale
+	collapses bool // few incidents of the rule may be open at a time
 }
 
 func (m maker) int(lo, hi int) int { return rapid.IntRange(lo, hi).Draw(m.T, "n") }
@@ -115,7 +116,7 @@ func (m maker) envelope(r *ruleText, id, kind string, atClose, upper bool) {
 	if m.oneIn(2) {
 		r.line("keep_firing_for: %s", m.ticks(0, 4))
 	}
-	if m.oneIn(2) {
+	if m.oneIn(2) && !m.collapses {
 		refire := m.of("edge", "level", "reset")
 		if kind == "absence" && refire == "reset" {
 			refire = "edge" // an absence is not over because it was told
@@ -125,12 +126,22 @@ func (m maker) envelope(r *ruleText, id, kind string, atClose, upper bool) {
 	if m.oneIn(3) {
 		r.line("suppress: %s", m.ticks(1, 6))
 	}
-	if m.oneIn(2) {
+	if m.oneIn(2) && !m.collapses {
 		when := ""
 		if !upper && m.oneIn(2) {
 			when = `when: message == "ok", `
 		}
-		r.line("resolve: {%smax: %s}", when, m.ticks(1, 20))
+		r.line("resolve: {%smax: %s}", when, m.ticks(4, 30))
+	}
+	limits := []string{}
+	if m.collapses && id == "main" {
+		limits = append(limits, fmt.Sprintf("open: %d", m.int(1, 2)))
+	}
+	if kind == "sequence" { // how it thins them out is its own affair
+		limits = append(limits, "partials: 100000")
+	}
+	if len(limits) > 0 {
+		r.line("limits: {%s}", strings.Join(limits, ", "))
 	}
 	switch {
 	case windowed && m.oneIn(2):
@@ -140,11 +151,21 @@ func (m maker) envelope(r *ruleText, id, kind string, atClose, upper bool) {
 	case m.oneIn(3):
 		r.line("severity: %s", m.of("info", "warning", "error", "critical"))
 	}
+	if m.oneIn(3) {
+		r.line("update_every: %s", m.ticks(1, 4))
+	}
 	if m.oneIn(8) {
 		r.line("signal: true")
 	}
+	if m.oneIn(8) && !upper {
+		r.line("active: {schedule: '%s', timezone: %s}", m.of("Mon-Fri 08:00-18:00", "Mon-Sun 02:30-08:00", "Sat,Sun 00:00-24:00"), m.of("UTC", "Europe/Berlin"))
+	}
 	if m.oneIn(3) && id != "other" && strings.Contains(r.String(), "- id: other") {
-		r.line("inhibited_by: [{rule: other, same: []}]")
+		same := "[]"
+		if !upper && !strings.Contains(r.String(), "group_by: []") {
+			same = m.of("[]", "[service]")
+		}
+		r.line("inhibited_by: [{rule: other, same: %s}]", same)
 	}
 }
 
@@ -168,7 +189,8 @@ func (m maker) threshold(r *ruleText, upper bool) (atClose bool) {
 	case "sliding":
 		r.line("window: %s", m.ticks(1, 6))
 	case "tumbling":
-		r.line("window: {tumbling: %s}", m.ticks(1, 6))
+		zone := m.of("", "", ", timezone: Europe/Berlin")
+		r.line("window: {tumbling: %s%s}", m.ticks(1, 6), zone)
 	case "session":
 		gap := m.int(1, 3)
 		r.line("window: {session: %s, max: %s}", time.Duration(gap)*m.tick, m.ticks(gap, 9))
@@ -227,6 +249,17 @@ func (m maker) aggregate(upper, history bool) string {
 func (m maker) absence(r *ruleText, upper bool) {
 	every := m.int(1, 6)
 	field := []string{fmt.Sprintf("every: %s", time.Duration(every)*m.tick)}
+	if !upper && m.oneIn(4) {
+		cron := m.of("0 * * * *", "*/20 7-9 * * *", "30 2 * * *")
+		if m.tick == time.Second {
+			cron = "* * * * *"
+		}
+		field[0] = fmt.Sprintf("every: {schedule: '%s', timezone: %s", cron, m.of("UTC", "Europe/Berlin"))
+		if m.oneIn(2) {
+			field[0] += ", grace: " + m.ticks(1, 5)
+		}
+		field[0] += "}"
+	}
 	if m.oneIn(2) {
 		field = append(field, fmt.Sprintf("min: %d", m.int(1, 3)))
 	}
@@ -236,7 +269,24 @@ func (m maker) absence(r *ruleText, upper bool) {
 	if m.oneIn(3) {
 		field = append(field, fmt.Sprintf("forget_after: %s", m.ticks(every+4, every+12)))
 	}
+	if keys := expected[r.keys()]; keys != "" && m.oneIn(3) {
+		field = append(field, "expect: "+keys)
+	}
 	r.line("absence: {%s}", strings.Join(field, ", "))
+}
+
+// expected are keys that an absence rule may expect, by its group_by: one that
+// comes and one that never does.
+var expected = map[string]string{
+	"group_by: [service]":       "[a, never]",
+	"group_by: [service, host]": "[[a, h], [never, h]]",
+}
+
+// keys is the group_by line of the rule being written.
+func (r *ruleText) keys() string {
+	text := r.String()
+	text = text[strings.LastIndex(text, "group_by:"):]
+	return text[:strings.IndexByte(text, '\n')]
 }
 
 func (m maker) change(r *ruleText, upper bool) {
@@ -277,7 +327,6 @@ func (m maker) temporal(r *ruleText, upper bool) (atClose bool) {
 }
 
 func (m maker) sequence(r *ruleText, upper bool) {
-	r.line("limits: {partials: 100000}") // how it thins them out is its own affair
 	r.line("sequence:")
 	r.depth++
 	defer func() { r.depth-- }()
@@ -387,7 +436,7 @@ func (m maker) events(n int) []*event.Event {
 func (m maker) event(at time.Time, i int) *event.Event {
 	e := &event.Event{
 		Time: at.UnixNano(), Kind: "log", Level: "error",
-		Service: m.of("a", "a", "a", "b", ""),
+		Service: m.of("a", "a", "a", "b", "c", ""),
 		Host:    m.of("h", "h", "h", "i"),
 		Message: m.of("x", "x", "y", "y", "z", "ok"),
 		Pos:     event.Pos{Seq: uint64(i + 1)},

@@ -25,8 +25,10 @@ func sameRevs(a, b []*rev) bool {
 
 // incidentEvents are transitions as the rules over incidents read them.
 func incidentEvents(revs []*rev) []*event.Event {
-	return mapped(revs, func(r *rev) *event.Event {
-		ev := &event.Event{
+	var out []*event.Event
+	for i, r := range revs {
+		out = append(out, &event.Event{
+			Pos:  event.Pos{Seq: uint64(i)},
 			Time: r.ChangedAt.UnixNano(), Kind: "incident", Raw: r.Title, Message: r.Title,
 			Service: r.Key["service"],
 			Incident: &event.Incident{
@@ -34,14 +36,13 @@ func incidentEvents(revs []*rev) []*event.Event {
 				Key: r.Key, Title: r.Title, Rev: r.Rev, Count: r.EventCount,
 				StartedAt: r.StartedAt.UnixNano(), OpenedAt: r.OpenedAt.UnixNano(),
 			},
-		}
-		return ev
-	})
+		})
+	}
+	return out
 }
 
 // settle decides who hears of each revision: inhibition and notification.
 func settle(set *rules.Set, revs []*rev) []*correlate.Transition {
-	revs = collapse(revs)
 	out := make([]*correlate.Transition, len(revs))
 	told := map[string]bool{} // by incident id
 	for i, r := range revs {
@@ -124,6 +125,3 @@ func resolution(revs []*rev, o *rev) *time.Time {
 	}
 	return nil
 }
-
-// collapse puts the episodes of a rule beyond its limit of open ones into one.
-func collapse(revs []*rev) []*rev { return revs }
