@@ -234,6 +234,33 @@ func same(a, b event.Value) bool {
 	return fmt.Sprintf("%#v", a.Box()) == fmt.Sprintf("%#v", b.Box())
 }
 
+// Both paths agreeing says nothing where both are wrong: these hold.
+func TestExpressionsThatHold(t *testing.T) {
+	ev := &event.Event{
+		Kind: "log", Service: "pay", Message: "timed out", Time: 1767618000e9, Observed: 1767618001e9, // a Monday, 13:00 UTC
+		HTTP: event.HTTP{Status: 503, Client: "10.1.2.3:80", DurationMS: 12.5},
+	}
+	ev.SetAttrs(map[string]any{
+		"n": 5, "f": 2.5, "s": "text", "flag": true, "list": []any{1, 2, "x"}, "tree": map[string]any{"k": "v", "user.id": "u"}, "dotted.key": "d", "items": []any{map[string]any{"p": 3}},
+	})
+	for _, text := range []string{
+		`time.Hour() == 13`, `time.Format("15:04") == "13:00"`, `hour(time, "Europe/Berlin") == 14`, `hour(time) == 13`, `weekday(time, "Asia/Tokyo") == "Mon"`,
+		`observed - time == 1s`, `observed - time < duration("1m")`, `time > date("2026-01-01")`, `attrs.n == 5.0 && attrs.f == 2.5 && attrs.n > attrs.f`,
+		`attrs.n in [1, 5]`, `attrs.n in 1..9`, `attrs.f not in 1..9`, `attrs["dotted.key"] == "d" && attrs.dotted.key == "d"`, `attrs.tree["user.id"] == "u"`, `attrs.tree.user.id == "u"`,
+		`attrs.list[2] == "x" && attrs.list[-1] == "x" && attrs.list[9] == nil`, `"x" in attrs.list`, `any(attrs.items, .p == 3)`, `not any(attrs.items, .p == 4)`,
+		`cidr(http.client, "10.0.0.0/8")`, `not cidr(http.client, lists.nets) == false || true`, `attrs.nothing == nil`, `attrs.nothing != "x"`, `attrs.flag`, `has(attrs.s) && !has(attrs.nothing) && has(http.status) && !has(nats.seq)`,
+		`((attrs.nothing > 5) ?? false) == false`, `(attrs.nothing ?? "d") == "d"`, `len(attrs.list) == 3 && len(message) == 9`, `upper(service) == "PAY"`, `message matches "^time" && re(message, "out$")`,
+		`sum(map(attrs.items, .p)) == 3`, `1 < attrs.n < 9`, `attrs.n % 2 == 1`, `attrs.n / 2 == 2.5`, `service in lists.users || service == "pay"`, `split(message, " ")[1] == "out"`,
+		`attrs.tree == {"k": "v", "user.id": "u"}`, `join(sort(map(attrs.tree | keys(), #)), ",") == "k,user.id"`, `let s = attrs.s; s startsWith "te" and s endsWith "xt"`,
+	} {
+		x := compileTest(t, text, testScope(), wantBool)
+		if ok, failed := x.Bool(&Env{Event: ev}); !ok || failed {
+			t.Errorf("%s does not hold (failed %v)\n%s", text, failed, tree(x.Explain(&Env{Event: ev})))
+		}
+		agree(t, x, ev)
+	}
+}
+
 func TestClosuresAgreeWithVM(t *testing.T) {
 	sc := testScope()
 	r := rand.New(rand.NewPCG(1, 2))

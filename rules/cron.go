@@ -214,3 +214,18 @@ func changeNear(t time.Time) time.Time {
 	}
 	return t
 }
+
+// longest bounds the time from one instant of the schedule to the next, over a
+// cycle of leap years: that from the first instant of a day that has any to the
+// first of the next such day.
+func (c *Cron) longest() (d time.Duration) {
+	start := time.Date(2024, 1, 1, 0, 0, 0, 0, c.loc)
+	end := start.AddDate(8, 0, 0).UnixNano()
+	for t := c.Next(start.UnixNano() - 1); t < end; {
+		y, m, day := time.Unix(0, t).In(c.loc).Date()
+		next := c.Next(time.Date(y, m, day+1, 0, 0, 0, 0, c.loc).UnixNano() - 1)
+		d = max(d, time.Duration(next-t))
+		t = next
+	}
+	return d
+}

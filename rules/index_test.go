@@ -193,11 +193,11 @@ var selective = []string{
 	`http.status == 503`, `http.duration_ms > 30`, `http.duration_ms <= 3`, `attrs.amount > 5`, `attrs.amount == 5`, `attrs.amount == 2.5`,
 	`attrs.name == "err"`, `attrs.name contains "r"`, `has(attrs.user)`, `has(service)`, `service != ""`, `attrs.user == ""`,
 	`attrs.user != nil`, `http.status != 0`, `attrs.user in lists.users`, `http.status in 500..599`, `attrs.amount in 2..3`, `kind == "nats"`,
-	`attrs.count <= 3`, `false`, `"err" == attrs.name`, `attrs.x == 0`, `0 == http.status`, `attrs.flag == true`,
+	`attrs.count <= 3`, `attrs.x == 0 && attrs.x == 1`, `"err" == attrs.name`, `attrs.x == 0`, `0 == http.status`, `attrs.flag == true`,
 }
 
 func TestIndexAgreesWithPlainMatching(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
 			pool := selective

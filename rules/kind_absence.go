@@ -15,6 +15,7 @@ func (b *builder) absence(m *mapping) {
 	if e, ok := b.need(m, "every", "help: every: 10m, or {schedule: '0 2 * * *', timezone: Europe/Berlin, grace: 30m}"); ok {
 		b.every(e, a)
 	}
+	silence := a.silence()
 	if e, ok := m.get("min"); ok {
 		if n, ok := b.int(e, 1, maxLast); ok {
 			a.Min = n
@@ -25,24 +26,41 @@ func (b *builder) absence(m *mapping) {
 			a.Remember = d
 		}
 	} else {
-		a.Remember = max(a.Remember, a.Every)
+		a.Remember = max(a.Remember, silence)
 	}
 	if e, ok := m.get("forget_after"); ok {
 		if d, ok := b.positive(e); ok {
 			a.ForgetAfter = d
-			if d < a.Every {
-				b.fail(e.value, codeConflict, "`forget_after` is shorter than `every`: the key would be forgotten before it is missed", "", "")
+			if d < silence {
+				b.fail(e.value, codeConflict, "`forget_after` is shorter than `every`: the key would be forgotten before it is missed", "", a.longest())
 			}
 		}
 	} else {
-		a.ForgetAfter = max(a.ForgetAfter, 3*a.Every)
+		a.ForgetAfter = max(a.ForgetAfter, 3*silence)
 	}
-	if e, ok := m.get("remember"); ok && a.Remember < a.Every {
-		b.fail(e.value, codeConflict, "`remember` is shorter than `every`: the key would be dropped before it is missed", "", "")
+	if e, ok := m.get("remember"); ok && a.Remember < silence {
+		b.fail(e.value, codeConflict, "`remember` is shorter than `every`: the key would be dropped before it is missed", "", a.longest())
 	}
 	if e, ok := m.get("expect"); ok {
 		a.Expect = b.expect(e)
 	}
+}
+
+// silence is how long a key may be silent before it is missed: a key must be
+// remembered as long, or it never is.
+func (a *Absence) silence() time.Duration {
+	if a.Schedule != nil {
+		return a.Schedule.longest() + a.Grace
+	}
+	return a.Every
+}
+
+// longest says how long that is where the rule does not: for a schedule.
+func (a *Absence) longest() string {
+	if a.Schedule == nil {
+		return ""
+	}
+	return "note: from one time of the schedule to the end of the next it may be " + a.silence().String()
 }
 
 func (b *builder) every(e entry, a *Absence) {

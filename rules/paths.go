@@ -95,8 +95,10 @@ func (a *analysis) eventPath(n *ast.MemberNode, group string, root ast.Node, nam
 		return a.groupPath(n, group, names, known, field)
 	}
 	if f := fieldIndex[group]; f != nil {
-		if n.Method && f.Type == TimeField {
-			return n // time.Hour(): expr knows the methods of a time
+		if n.Method && f.Type == TimeField && len(names) == 1 { // time.Hour(): expr knows the methods of a time
+			c := *n
+			c.Node = a.use(field(f), n.Node)
+			return &c
 		}
 		loc := names[0].Location()
 		a.fail(loc.From, loc.To, codeField, fmt.Sprintf("%s is %s, it has no fields", group, withArticle(f.Type.String())), "", "")
