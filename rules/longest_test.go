@@ -32,3 +32,28 @@ func TestCronLongest(t *testing.T) {
 		}
 	}
 }
+
+func TestScheduledKeysAreRemembered(t *testing.T) {
+	text := func(more string) []File {
+		return []File{{Name: "r.yaml", Data: []byte(`
+version: 1
+rules:
+  - id: backup
+    match: message == "done"
+    group_by: [service]
+    absence: {every: {schedule: '0 2 * * Sun', grace: 30m}` + more + `}
+`)}}
+	}
+	const week = 7*24*time.Hour + 30*time.Minute
+	set, found := Parse(text(""))
+	if set == nil {
+		t.Fatal(found)
+	}
+	if a := set.Rules[0].Absence; a.Remember != week || a.ForgetAfter != 3*week {
+		t.Errorf("remember %v, forget_after %v; want %v, %v", a.Remember, a.ForgetAfter, week, 3*week)
+	}
+	set, found = Parse(text(", remember: 24h"))
+	if set != nil || len(found) == 0 || found[0].Code != codeConflict {
+		t.Errorf("a key forgotten before it can be missed: %v", found)
+	}
+}

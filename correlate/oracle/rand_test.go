@@ -249,7 +249,8 @@ func (m maker) aggregate(upper, history bool) string {
 func (m maker) absence(r *ruleText, upper bool) {
 	every := m.int(1, 6)
 	field := []string{fmt.Sprintf("every: %s", time.Duration(every)*m.tick)}
-	if !upper && m.oneIn(4) {
+	scheduled := !upper && m.oneIn(4)
+	if scheduled {
 		cron := m.of("0 * * * *", "*/20 7-9 * * *", "30 2 * * *")
 		if m.tick == time.Second {
 			cron = "* * * * *"
@@ -263,10 +264,12 @@ func (m maker) absence(r *ruleText, upper bool) {
 	if m.oneIn(2) {
 		field = append(field, fmt.Sprintf("min: %d", m.int(1, 3)))
 	}
-	if m.oneIn(3) {
+	// Both must outlast the silence that is looked for: a few ticks, or the longest
+	// time of a schedule, for which they keep their defaults.
+	if !scheduled && m.oneIn(3) {
 		field = append(field, fmt.Sprintf("remember: %s", m.ticks(every+4, every+9)))
 	}
-	if m.oneIn(3) {
+	if !scheduled && m.oneIn(3) {
 		field = append(field, fmt.Sprintf("forget_after: %s", m.ticks(every+4, every+12)))
 	}
 	if keys := expected[r.keys()]; keys != "" && m.oneIn(3) {

@@ -39,8 +39,8 @@ func exactlyOnce(t *testing.T, proto string) {
 	}
 	defer func() { _ = proxy.Close() }()
 	options := Options{
-		DSN:           scheme + "://" + proxy.Addr() + "/d?dial_timeout=1s",
-		InsertTimeout: 2 * time.Second, RetryInterval: 30 * time.Millisecond, HoldInterval: 30 * time.Millisecond,
+		DSN:           scheme + "://" + proxy.Addr() + "/d?dial_timeout=10s",
+		InsertTimeout: 20 * time.Second, RetryInterval: 30 * time.Millisecond, HoldInterval: 30 * time.Millisecond,
 		Patience: 50 * time.Millisecond, DrainTimeout: 50 * time.Millisecond, Logger: new(lockedBuffer).logger(),
 	}
 	if err := Migrate(t.Context(), Options{DSN: chtest.DSN(server, "d")}, nil); err != nil {
