@@ -26,7 +26,7 @@ func cmdDemo(ctx context.Context, args []string, e env) error {
 	once := fs.Bool("once", false, "inject every fault, check that its incidents came and no others, and exit")
 	faults := fs.StringArray("fault", nil, "inject this fault at the start: "+strings.Join(demo.FaultNames(), ", ")+"; with --once only it; repeatable")
 	listen := fs.String("listen", "", "address of health, metrics and reload")
-	ch := fs.String("clickhouse", "auto", "DSN of a ClickHouse, auto (start one if `make clickhouse` fetched it) or off")
+	ch := fs.String("clickhouse", "auto", "DSN of a ClickHouse, auto (start one if its library was fetched, see make clickhouse) or off")
 	keep := fs.String("dir", "", "keep NDJSON, state and ClickHouse's data here (default: a temporary directory)")
 	if done, err := parse(fs, args, e); done {
 		return err

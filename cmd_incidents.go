@@ -19,7 +19,8 @@ func cmdIncidents(ctx context.Context, args []string, e env) error {
 	since := fs.String("since", "-24h", "only those that changed since: RFC 3339, -14d, 2026-11-20 10:03")
 	run := fs.String("run", "", "of a batch run, by its id; `any`: live and all runs")
 	limit := fs.Int("limit", 200, "at most so many")
-	watch := fs.Duration("watch", 0, "ask again and again, and show what changed")
+	watch := fs.Duration("watch", 0, "ask again and again, and show what changed; --watch=10s for another interval than 2s")
+	fs.Lookup("watch").NoOptDefVal = "2s"
 	output := fs.StringP("output", "o", "text", "text or json")
 	tz := fs.String("tz", "UTC", "zone of --since and of the times shown")
 	if done, err := parse(fs, args, e); done {
