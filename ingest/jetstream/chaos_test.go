@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -112,8 +113,10 @@ func (x *chaos) publish(n int) {
 	for range n {
 		natstest.Eventually(x.t, "publishing", func() bool {
 			m := nats.NewMsg("logs.a")
-			m.Header.Set(nats.MsgIdHdr, fmt.Sprint(x.sent+1)) // an unknown outcome is tried again
-			ack, err := x.pub.PublishMsg(x.t.Context(), m)
+			m.Header.Set(nats.MsgIdHdr, fmt.Sprint(x.sent+1))              // an unknown outcome is tried again
+			ctx, cancel := context.WithTimeout(x.t.Context(), time.Second) // a server that stopped does not answer
+			defer cancel()
+			ack, err := x.pub.PublishMsg(ctx, m)
 			if err == nil {
 				x.sent = ack.Sequence
 			}

@@ -48,7 +48,8 @@ type limit struct {
 
 // reader pulls the messages of one consumer, in stream order and each once: a
 // delivery that is missing, whatever lost it, shows as a gap in the delivery
-// sequence, and the consumer is rewound; what comes again is dropped.
+// sequence, which counts every delivery, and the consumer is rewound; what comes
+// again is dropped.
 //
 // It pulls by hand, not with the client's Consume, because a heartbeat of the
 // server is the only proof that nothing is waiting, and Consume hides it.
@@ -321,18 +322,19 @@ func (r *reader) take(m *nats.Msg, b *ingest.Batch, last ack) (ack, error) {
 	r.silent = 0
 	r.asked--
 	this := ack{stream: p.stream, delivery: p.delivery, reply: m.Reply}
+	if p.delivery != r.expect { // of a message that came before, too: what was lost may be new
+		return last, r.gap("deliveries lost on the way", p.delivery)
+	}
+	r.expect++
 	if p.stream <= r.last {
 		r.again(this)
 		return last, nil
-	}
-	if p.delivery > r.expect {
-		return last, r.gap("deliveries lost on the way", p.delivery-r.expect)
 	}
 	if r.limit.seq > 0 && (p.stream > r.limit.seq || r.limit.time > 0 && p.time > r.limit.time) {
 		return last, errEnd
 	}
 	r.checkRemoved(p.stream)
-	r.last, r.expect, r.pending = p.stream, p.delivery+1, p.pending
+	r.last, r.pending = p.stream, p.pending
 	b.Records = append(b.Records, ingest.Record{Data: m.Data, Subject: m.Subject, Headers: m.Header, Observed: p.time, Seq: p.stream})
 	if r.limit.seq > 0 && (p.stream == r.limit.seq || p.pending == 0) {
 		return this, errEnd
@@ -343,15 +345,17 @@ func (r *reader) take(m *nats.Msg, b *ingest.Batch, last ack) (ack, error) {
 // again drops a message that came before: AckWait passed, or the consumer was
 // rewound.
 func (r *reader) again(m ack) {
-	r.expect = m.delivery + 1
 	r.stats.redelivered.Add(1)
 	if r.acks != nil {
 		r.acks.redelivered(m)
 	}
 }
 
-func (r *reader) gap(why string, n uint64) error {
-	r.log.Warn(why+", rewinding the consumer", "deliveries", n, "after", r.last)
+// gap is called with a delivery that is not the next one. One that is behind it
+// is of a server that lost the end of the consumer's state: it counts anew, so
+// that the count says no longer what is missing.
+func (r *reader) gap(why string, delivery uint64) error {
+	r.log.Warn(why+", rewinding the consumer", "delivery", delivery, "expected", r.expect, "after", r.last)
 	r.stats.gaps.Add(1)
 	return errRebind
 }
@@ -459,8 +463,8 @@ func (r *reader) audit(ctx context.Context) error {
 	if len(r.msgs) > 0 {
 		return nil // not yet comparable
 	}
-	if info.Delivered.Consumer >= r.expect {
-		return r.gap("last deliveries lost on the way", info.Delivered.Consumer-r.expect+1)
+	if info.Delivered.Consumer+1 != r.expect {
+		return r.gap("last deliveries lost on the way", info.Delivered.Consumer+1)
 	}
 	r.pending, r.doubt = info.NumPending, info.Paused
 	return nil
