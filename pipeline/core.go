@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"corral/correlate"
+	"corral/event"
 	"corral/ingest"
+	"corral/rules"
 	"corral/sinks"
 )
 
@@ -15,21 +17,26 @@ type Counters struct {
 	Records, Bytes, Events, Matched atomic.Uint64
 	Late, Dead, Skipped             atomic.Uint64
 	Transitions, Opened, Resolved   atomic.Uint64
-	// MaxEventTime is the latest event time seen, nanoseconds since the epoch.
-	MaxEventTime atomic.Int64
-	lag          atomic.Int64
+	// MaxEventTime is the latest event time seen, nanoseconds since the epoch, and
+	// MinEventTime the earliest; 0: none yet.
+	MaxEventTime, MinEventTime atomic.Int64
+	lag                        atomic.Int64
 }
 
 // partition is what the core knows of one part of a source.
 type partition struct {
 	name  string
 	clock int64 // latest time that counts for the watermark; MinInt64: none yet
+	// floor: nothing on time comes before it, known before any of it was applied;
+	// MinInt64: not known.
+	floor int64
 	// tick is where the wall clock moved the watermark. It moves only with a batch
 	// that says its source holds nothing more: with a backlog, or cut off from its
 	// server, a source says no such thing, so what it still has cannot become late.
 	tick  int64
 	seq   uint64 // of the last record applied
 	ended bool
+	noting
 }
 
 // watermark of the partition: no event before it will be taken.
@@ -40,6 +47,14 @@ func (p *partition) watermark(lateness int64) int64 {
 	return max(p.clock-lateness, p.tick)
 }
 
+// horizon is what the partition lets the engine advance to.
+func (p *partition) horizon(lateness int64) int64 {
+	return max(p.watermark(lateness), p.floor)
+}
+
+// progress is how far the partition has come, for choosing whom to read next.
+func (p *partition) progress() int64 { return max(p.clock, p.floor) }
+
 // core applies prepared batches to the engine, in one goroutine.
 type core struct {
 	eng      *correlate.Engine
@@ -48,12 +63,13 @@ type core struct {
 	counters *Counters
 	emit     func(*correlate.Transition)
 	dead     func(sinks.DeadLetter)
+	watch    func(ev *event.Event, ms []rules.Match, late bool) // nil: nobody wants to know
 }
 
 func newCore(eng *correlate.Engine, parts []ingest.Partition, lateness time.Duration, c *Counters) *core {
 	k := &core{eng: eng, lateness: int64(lateness), counters: c}
 	for _, p := range parts {
-		k.parts = append(k.parts, partition{name: p.Name, clock: math.MinInt64, tick: math.MinInt64})
+		k.parts = append(k.parts, partition{name: p.Name, clock: math.MinInt64, tick: math.MinInt64, floor: math.MinInt64, noting: noting{replay: p.Replay}})
 	}
 	return k
 }
@@ -69,8 +85,9 @@ func (k *core) apply(b *prepared) {
 	if n := len(b.batch.Records); n > 0 {
 		p.seq = b.batch.Records[n-1].Seq
 	}
+	p.count(b.batch.Origin)
 	if b.batch.Pending == 0 && b.arrived != 0 {
-		p.tick = max(p.tick, b.arrived-k.lateness)
+		p.ticked(b.arrived-k.lateness, k.lateness)
 	}
 	p.ended = p.ended || b.batch.End
 	k.advance()
@@ -83,8 +100,14 @@ func (k *core) count(b *prepared) {
 	c.Events.Add(uint64(len(b.times)))
 	c.Dead.Add(uint64(len(b.dead)))
 	c.Skipped.Add(uint64(b.skipped))
-	if len(b.times) > 0 && b.latest > c.MaxEventTime.Load() {
+	if len(b.times) == 0 {
+		return
+	}
+	if b.latest > c.MaxEventTime.Load() {
 		c.MaxEventTime.Store(b.latest)
+	}
+	if first := c.MinEventTime.Load(); first == 0 || b.min < first {
+		c.MinEventTime.Store(b.min)
 	}
 }
 
@@ -104,7 +127,11 @@ func (k *core) push(p *partition, b *prepared) {
 	}
 	for i := range b.matched {
 		m := &b.matched[i]
-		if late != nil && late[m.n] {
+		tooLate := late != nil && late[m.n]
+		if k.watch != nil {
+			k.watch(m.ev, m.matches, tooLate)
+		}
+		if tooLate {
 			continue
 		}
 		k.counters.Matched.Add(1)
@@ -152,7 +179,7 @@ func (k *core) advance() {
 	wm := int64(math.MaxInt64)
 	for i := range k.parts {
 		if p := &k.parts[i]; !p.ended {
-			wm = min(wm, p.watermark(k.lateness))
+			wm = min(wm, p.horizon(k.lateness))
 		}
 	}
 	if wm != math.MaxInt64 && wm > k.eng.Watermark() {
@@ -160,15 +187,15 @@ func (k *core) advance() {
 	}
 }
 
-// behind returns the partition to read next: the one whose clock is lowest,
-// unread ones first; -1 when all have ended.
+// behind returns the partition to read next: the one whose clock is lowest, of
+// which nothing is known first; -1 when all have ended.
 func (k *core) behind() int {
 	best := -1
 	for i := range k.parts {
 		if k.parts[i].ended {
 			continue
 		}
-		if best < 0 || k.parts[i].clock < k.parts[best].clock {
+		if best < 0 || k.parts[i].progress() < k.parts[best].progress() {
 			best = i
 		}
 	}

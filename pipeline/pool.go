@@ -43,15 +43,11 @@ func (p *pool) worker() {
 	var preps []*preparer
 	for j := range p.work {
 		if now := p.sets.Load(); now != sets {
-			sets, preps = now, preps[:0]
-			for _, set := range *sets {
-				preps = append(preps, newPreparer(set, p.opt, p.rng))
-			}
+			sets, preps = now, newPreparers(*now, p.opt, p.rng)
 		}
-		for _, prep := range preps {
-			out := prep.prepare(j.batch, j.name)
+		j.out = prepareAll(preps, j.batch, j.name)
+		for _, out := range j.out {
 			out.arrived = j.arrived
-			j.out = append(j.out, out)
 		}
 		close(j.ready)
 	}

@@ -6,6 +6,7 @@ package pipeline
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,9 +39,9 @@ type prepared struct {
 	arrived int64   // wall clock when a live source handed it over, else 0
 	times   []int64 // of every event in the range, in order
 	clocks  []int64 // what each may move the watermark to, nil: the same as times
-	min     int64
-	max     int64 // of clocks
-	latest  int64 // of times
+	min     int64   // of times
+	max     int64   // of clocks
+	latest  int64   // of times
 	matched []matched
 	dead    []sinks.DeadLetter
 	bytes   int
@@ -58,6 +59,9 @@ type preparer struct {
 	rng       Range
 	shift     int64 // added to event times: recordings replayed at another time
 	buf       []rules.Match
+	out       *prepared
+	others    []*preparer // match what this one decodes
+	follows   bool        // it is one of them
 }
 
 func newPreparer(set *rules.Set, opt decode.Options, rng Range) *preparer {
@@ -65,33 +69,78 @@ func newPreparer(set *rules.Set, opt decode.Options, rng Range) *preparer {
 	return &preparer{dec: decode.New(opt), opt: opt, matcher: set.Matcher(), rng: rng}
 }
 
-// prepare never fails: what cannot be read is in dead.
-func (p *preparer) prepare(b ingest.Batch, partition string) *prepared {
-	out := &prepared{batch: b, opt: p.opt, rng: p.rng, min: math.MaxInt64, max: math.MinInt64, latest: math.MinInt64}
-	p.partition = partition
-	for i := range b.Records {
-		p.record(&b.Records[i], out)
+// newPreparers makes one for each set. Sets that read the same attributes share
+// the decoding, which costs more than matching does.
+func newPreparers(sets []*rules.Set, opt decode.Options, rng Range) []*preparer {
+	var all []*preparer
+	for _, set := range sets {
+		p := newPreparer(set, opt, rng)
+		i := slices.IndexFunc(all, func(q *preparer) bool { return slices.Equal(q.opt.AttrPaths, p.opt.AttrPaths) })
+		if i >= 0 && !all[i].follows {
+			p.follows = true
+			all[i].others = append(all[i].others, p)
+		}
+		all = append(all, p)
 	}
-	return out
+	return all
 }
 
-func (p *preparer) record(rec *ingest.Record, out *prepared) {
-	out.bytes += len(rec.Data)
+// prepareAll prepares a batch for each of newPreparers.
+func prepareAll(ps []*preparer, b ingest.Batch, partition string) []*prepared {
+	outs := make([]*prepared, len(ps))
+	for i, p := range ps {
+		p.out = newPrepared(p, b)
+		outs[i] = p.out
+	}
+	for _, p := range ps {
+		if !p.follows {
+			p.decode(b, partition)
+		}
+		p.out = nil
+	}
+	return outs
+}
+
+func newPrepared(p *preparer, b ingest.Batch) *prepared {
+	return &prepared{batch: b, opt: p.opt, rng: p.rng, min: math.MaxInt64, max: math.MinInt64, latest: math.MinInt64}
+}
+
+// prepare never fails: what cannot be read is in dead.
+func (p *preparer) prepare(b ingest.Batch, partition string) *prepared {
+	return prepareAll([]*preparer{p}, b, partition)[0]
+}
+
+func (p *preparer) decode(b ingest.Batch, partition string) {
+	p.partition = partition
+	for i := range b.Records {
+		p.record(&b.Records[i])
+	}
+}
+
+func (p *preparer) record(rec *ingest.Record) {
 	p.dec.Decode(*rec, func(ev *event.Event) {
 		ev.Time += p.shift
-		if !p.rng.holds(ev.Time) {
-			out.skipped++
-			return
-		}
-		ev.Pos.Partition = uint32(out.batch.Partition)
-		out.note(ev, rec)
-		p.buf = p.matcher.Match(ev, p.buf[:0])
-		if len(p.buf) > 0 {
-			out.keep(ev, p.buf)
+		p.event(ev, rec)
+		for _, q := range p.others {
+			q.event(ev, rec)
 		}
 	}, func(d decode.DeadRecord) {
-		out.dead = append(out.dead, deadLetter(d, rec, p.partition))
+		p.out.dead = append(p.out.dead, deadLetter(d, rec, p.partition))
 	})
+	p.out.bytes += len(rec.Data)
+}
+
+func (p *preparer) event(ev *event.Event, rec *ingest.Record) {
+	if !p.rng.holds(ev.Time) {
+		p.out.skipped++
+		return
+	}
+	ev.Pos.Partition = uint32(p.out.batch.Partition)
+	p.out.note(ev, rec)
+	p.buf = p.matcher.Match(ev, p.buf[:0])
+	if len(p.buf) > 0 {
+		p.out.keep(ev, p.buf)
+	}
 }
 
 // note records the event's time. A sender whose clock runs ahead of the arrival
