@@ -97,6 +97,10 @@ func (f *Files) add(path string) {
 	f.partitions = append(f.partitions, Partition{Name: "file:" + path, Replay: p.regular})
 }
 
+// Skip makes reading of a file begin at a Mark of an earlier reading of the same
+// file. It must come before anything of it is asked for.
+func (f *Files) Skip(partition int, m Mark) { f.files[partition].begin = m }
+
 // Partitions are the files, in the order of Expand.
 func (f *Files) Partitions() []Partition { return f.partitions }
 
@@ -191,7 +195,7 @@ func (p *file) head(ctx context.Context) (Batch, error) {
 	if !p.regular || p.ended || p.ready != nil || p.coming != nil || p.text != nil {
 		return p.peek(ctx)
 	}
-	r := fileReader{files: p.files, path: p.path, index: p.index, size: pieceSize / 8, changed: p.changed, count: new(fileCounts)}
+	r := fileReader{files: p.files, path: p.path, index: p.index, size: pieceSize / 8, changed: p.changed, begin: p.begin, count: new(fileCounts)}
 	defer r.close()
 	return r.next(), nil
 }

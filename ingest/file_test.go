@@ -456,3 +456,67 @@ func BenchmarkFiles(b *testing.B) {
 		}
 	}
 }
+
+// TestFilesSkip goes on at every mark of a file, plain and compressed: what comes
+// is what would have come.
+func TestFilesSkip(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("\xef\xbb\xbftime,level,msg\n")
+	for i := range 40_000 {
+		fmt.Fprintf(&text, "2026-01-01T00:00:00Z,info,line %d\n", i)
+	}
+	dir := t.TempDir()
+	plain, packed := filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv.gz")
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	_, _ = w.Write([]byte(text.String()))
+	_ = w.Close()
+	for name, data := range map[string][]byte{plain: []byte(text.String()), packed: z.Bytes()} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	header := func(line []byte) bool { return bytes.HasPrefix(line, []byte("time,")) }
+	read := func(name string, from Mark) (text string, first uint64, marks []Mark) {
+		f, err := NewFiles([]string{name}, FileOptions{Header: header})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		f.Skip(0, from)
+		for {
+			b, err := f.Next(t.Context(), 0)
+			if errors.Is(err, io.EOF) {
+				return text, first, marks
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range b.Records {
+				if first == 0 {
+					first = r.Seq
+				}
+				if r.Seq > 1 && string(r.Header) != "time,level,msg" {
+					t.Fatalf("line %d comes without the header: %q", r.Seq, r.Header)
+				}
+				text += string(r.Data)
+			}
+			marks = append(marks, b.Mark)
+			if bad := f.Problems(); len(bad) > 0 {
+				t.Fatal(bad)
+			}
+		}
+	}
+	for _, name := range []string{plain, packed} {
+		whole, _, marks := read(name, Mark{})
+		if len(marks) < 4 {
+			t.Fatalf("%s: only %d pieces", name, len(marks))
+		}
+		for _, m := range marks[:len(marks)-1] {
+			rest, first, _ := read(name, m)
+			if want := whole[m.Offset-3:]; rest != want || first != m.Line+1 { // 3: the byte order mark
+				t.Errorf("%s from %+v: line %d, %d bytes, want %d", name, m, first, len(rest), len(want))
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ type fileReader struct {
 	count   *fileCounts
 	problem func(path string, err error) // nil: nobody wants to know
 
+	begin  Mark      // where reading begins
 	text   io.Closer // the decompressor
 	raw    io.Closer // the file
 	pieces pieces
@@ -43,6 +45,7 @@ func (r *fileReader) next() Batch {
 		r.keepHeader(data)
 	}
 	r.tally(data)
+	b.Mark = Mark{r.pieces.offset, r.pieces.lines}
 	if r.pieces.ended() {
 		err = r.pieces.err
 	}
@@ -63,6 +66,33 @@ func (r *fileReader) open() error {
 	}
 	r.raw, r.text = raw, text
 	r.pieces = pieces{r: text, cut: r.files.opts.Cut, size: r.size, max: maxPiece, eager: r.path == Stdin}
+	return r.skip()
+}
+
+// skip goes on at begin. The first line is read all the same: it may name the
+// columns.
+func (r *fileReader) skip() error {
+	if r.begin == (Mark{}) {
+		return nil
+	}
+	br := bufio.NewReaderSize(r.pieces.r, 64<<10)
+	first, err := br.ReadSlice('\n')
+	if err != nil && !errors.Is(err, bufio.ErrBufferFull) || len(first) == 0 {
+		return fmt.Errorf("go on at byte %d: %w", r.begin.Offset, err)
+	}
+	r.keepHeader(bytes.TrimPrefix(bytes.Clone(first), byteOrderMark))
+	last := first[len(first)-1]
+	if rest := r.begin.Offset - int64(len(first)); rest > 0 {
+		if _, err = io.CopyN(io.Discard, br, rest-1); err == nil {
+			last, err = br.ReadByte()
+		}
+		if err != nil {
+			return fmt.Errorf("go on at byte %d: %w", r.begin.Offset, err)
+		}
+	}
+	r.pieces.r, r.pieces.offset, r.pieces.lines = br, r.begin.Offset, r.begin.Line
+	r.pieces.inLine = last != '\n' // of a line that was too long
+	r.lines = r.begin.Line
 	return nil
 }
 

@@ -21,6 +21,7 @@ type pieces struct {
 
 	rest    []byte // read, not handed over; begins at a record
 	lines   uint64 // handed over
+	offset  int64  // bytes of them, and of what was thrown away
 	inLine  bool   // the stream is inside a line whose rest is thrown away
 	err     error  // what ended the stream
 	dropped int64  // bytes of the line being thrown away
@@ -73,6 +74,7 @@ func (p *pieces) handOver(buf []byte, n int) ([]byte, uint64, error) {
 	p.rest = append(p.rest, buf[n:]...)
 	first := p.lines + 1
 	p.lines += uint64(bytes.Count(buf[:n], newline))
+	p.offset += int64(n)
 	return buf[:n:n], first, nil
 }
 
@@ -84,6 +86,7 @@ func (p *pieces) force(buf []byte) ([]byte, uint64, error) {
 	}
 	p.inLine = true
 	p.lines++
+	p.offset += int64(len(buf))
 	return buf, p.lines, nil
 }
 
@@ -104,6 +107,7 @@ func (p *pieces) skipLine() {
 		p.inLine = false
 	}
 	p.inLine = false
+	p.offset += p.dropped
 	p.long = append(p.long, fmt.Errorf("line %d is longer than %d bytes: %d bytes of it were left out", p.lines, p.max, p.dropped))
 }
 

@@ -33,9 +33,21 @@ type Batch struct {
 	// Done is called once, when everything in the batch has taken effect and is
 	// safe: sinks accepted and snapshot stored. nil: nothing to acknowledge.
 	Done func() error
+	// Origin tells apart what bears the same name: the instant at which a stream was
+	// made, for one made again counts its records anew. "": not known.
+	Origin string
 	// End: the partition is at its end (a file, a bounded replay); no batch of it
 	// follows.
 	End bool
+	// Mark is where the batch ends in a file; zero of other sources, whose records
+	// are found again by their Seq.
+	Mark Mark
+}
+
+// Mark is a place between two lines of a file.
+type Mark struct {
+	Offset int64  `json:"offset"` // bytes of text before it, after decompression
+	Line   uint64 `json:"line"`   // lines before it
 }
 
 // Partition is a part of a source that is ordered in itself.
