@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"corral/ingest"
@@ -28,8 +29,18 @@ type ReplayConfig struct {
 	// held when it was first asked.
 	ToSeq uint64
 	To    time.Time
-	Pull  int
-	Log   *slog.Logger
+	// Resume goes on with streams where an earlier Replay had come to; it overrides
+	// FromSeq, From and ToSeq.
+	Resume map[string]Span
+	Pull   int
+	Log    *slog.Logger
+}
+
+// Span is what is left of a stream: what comes after After, up to Until. 0: from
+// the beginning; to the end.
+type Span struct {
+	After uint64 `json:"after"`
+	Until uint64 `json:"until"`
 }
 
 // Replay reads a range of streams once, without leaving a trace at the server.
@@ -37,6 +48,7 @@ type ReplayConfig struct {
 type Replay struct {
 	parts   []ingest.Partition
 	readers []*reader
+	ends    []*atomic.Uint64 // last sequence that is read of each, 0: not known yet
 	pulls   []*pulled
 
 	ctx    context.Context // of the goroutines that read for Next
@@ -68,20 +80,27 @@ func NewReplay(js jetstream.JetStream, cfg ReplayConfig) (*Replay, error) {
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	for i, stream := range cfg.Streams {
 		p.parts = append(p.parts, ingest.Partition{Name: "stream:" + stream, Replay: true})
-		p.readers = append(p.readers, newReplayReader(js, &cfg, stream, i))
+		end := new(atomic.Uint64)
+		p.ends = append(p.ends, end)
+		p.readers = append(p.readers, newReplayReader(js, &cfg, stream, i, end))
 		p.pulls = append(p.pulls, &pulled{batches: make(chan ingest.Batch)})
 	}
 	return p, nil
 }
 
-func newReplayReader(js jetstream.JetStream, cfg *ReplayConfig, stream string, partition int) *reader {
+func newReplayReader(js jetstream.JetStream, cfg *ReplayConfig, stream string, partition int, end *atomic.Uint64) *reader {
 	r := &reader{
 		nc: js.Conn(), partition: partition, whole: len(cfg.Filter) == 0, tick: DefaultTick, pull: cmp.Or(cfg.Pull, DefaultPull),
 		prefix: apiPrefix(js), stream: stream, log: cfg.Log.With("stream", stream), stats: new(counters),
 	}
-	r.consumer = &ephemeral{api: js, cfg: cfg, stream: stream, reader: r}
+	r.stats.last.Store(cfg.Resume[stream].After)
+	r.consumer = &ephemeral{api: js, cfg: cfg, stream: stream, reader: r, end: end}
 	return r
 }
+
+// End is the last sequence of a partition that will be read: what the stream held
+// when it was first asked, or less. 0: it was not asked yet.
+func (p *Replay) End(partition int) uint64 { return p.ends[partition].Load() }
 
 // Partitions are the streams, in the order they were named.
 func (p *Replay) Partitions() []ingest.Partition { return p.parts }
@@ -156,6 +175,7 @@ type ephemeral struct {
 	cfg    *ReplayConfig
 	stream string
 	reader *reader // where to go on, and where to end
+	end    *atomic.Uint64
 	name   string
 }
 
@@ -188,15 +208,22 @@ func (e *ephemeral) bind(ctx context.Context) (bound, error) {
 
 // begin sets the end of the range and reports whether there is anything in it.
 func (e *ephemeral) begin(state jetstream.StreamState) bool {
-	end := state.LastSeq
+	end, first := state.LastSeq, max(state.FirstSeq, e.cfg.FromSeq)
 	if e.cfg.ToSeq > 0 {
 		end = min(end, e.cfg.ToSeq)
 	}
+	if s, ok := e.cfg.Resume[e.stream]; ok {
+		end, first = state.LastSeq, max(state.FirstSeq, s.After+1)
+		if s.Until > 0 {
+			end = min(end, s.Until)
+		}
+	}
 	e.reader.limit.seq = max(end, 1) // 0 would be no limit
+	e.end.Store(e.reader.limit.seq)
 	if !e.cfg.To.IsZero() {
 		e.reader.limit.time = e.cfg.To.UnixNano()
 	}
-	return state.Msgs > 0 && end >= max(state.FirstSeq, e.cfg.FromSeq)
+	return state.Msgs > 0 && end >= first
 }
 
 // config begins where the range does, or behind the last message that was read.

@@ -84,6 +84,9 @@ func TestReplayRange(t *testing.T) {
 		{"beyond the end", ReplayConfig{FromSeq: 501}, nil},
 		{"after the end", ReplayConfig{From: time.Now().Add(time.Hour)}, nil},
 		{"before the beginning", ReplayConfig{To: stored(1).Add(-time.Hour)}, nil},
+		{"resumed", ReplayConfig{FromSeq: 7, Resume: map[string]Span{"LOGS": {After: 100, Until: 200}}}, numbers(101, 200)},
+		{"resumed at its end", ReplayConfig{Resume: map[string]Span{"LOGS": {After: 200, Until: 200}}}, nil},
+		{"resumed before it was asked", ReplayConfig{Resume: map[string]Span{"LOGS": {}}}, numbers(1, 500)},
 		{"filtered", ReplayConfig{Filter: []string{"logs.0"}, ToSeq: 8}, []uint64{1, 4, 7}},
 		{"filtered to nothing", ReplayConfig{Filter: []string{"logs.none"}}, nil},
 	}
