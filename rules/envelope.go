@@ -25,6 +25,7 @@ func (b *builder) envelope() {
 	if e, ok := b.doc.get("signal"); ok {
 		r.Signal, _ = b.bool(e)
 	}
+	b.context()
 	if e, ok := b.doc.get("evidence"); ok {
 		if n, ok := b.int(e, 0, maxEvidence); ok {
 			r.Evidence = n
@@ -34,6 +35,20 @@ func (b *builder) envelope() {
 	b.notify()
 	if e, ok := b.doc.body.get("tests"); ok {
 		r.Tests = e.value
+	}
+}
+
+func (b *builder) context() {
+	e, ok := b.doc.get("context")
+	if !ok {
+		return
+	}
+	_, own := b.doc.body.get("context")
+	switch {
+	case !b.rule.FromIncidents:
+		b.rule.Context, _ = b.positive(e)
+	case own:
+		b.fail(e.key, codeConflict, "`context` is for rules that read events: what an incident is made of is in its `child_ids`", "", "")
 	}
 }
 

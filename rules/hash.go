@@ -97,6 +97,9 @@ func (r *Rule) hashLogic(c *canon) {
 	c.put("evidence", r.Evidence)
 	c.put("signal", r.Signal)
 	c.put("notify", r.NotifyResolved)
+	if r.Context > 0 {
+		c.put("context", r.Context)
+	}
 	for _, in := range r.InhibitedBy {
 		c.put("inhibited", fmt.Sprintf("%q%q", in.Rule, in.Same))
 	}

@@ -14,7 +14,7 @@ var (
 
 	envelopeKeys = []string{
 		"title", "summary", "severity", "owner", "runbook", "labels", "match", "from", "group_by", "for", "keep_firing_for",
-		"resolve", "refire", "suppress", "update_every", "limits", "inhibited_by", "signal", "evidence", "active", "notify",
+		"resolve", "refire", "suppress", "update_every", "limits", "inhibited_by", "signal", "context", "evidence", "active", "notify",
 	}
 
 	ruleKeys = slices.Concat([]string{"id", "renamed_from"}, envelopeKeys, kindKeys, []string{"tests"})

@@ -87,6 +87,7 @@ type Rule struct {
 	Limits         Limits
 	InhibitedBy    []Inhibition
 	Signal         bool
+	Context        time.Duration // its firings show in incidents of other rules that start within this long; 0: nowhere
 	Evidence       int // events an incident keeps
 	Active         *Schedule
 	NotifyResolved bool
@@ -204,7 +205,7 @@ type Threshold struct {
 	Size      time.Duration // sliding, tumbling: length; session: gap
 	Max       time.Duration // session, bounded: longest
 	N         int           // LastN
-	Location  *time.Location
+	Location  *time.Location // tumbling: aligned to midnight there; nil: to the epoch
 	StartPart int // Bounded: part indexes
 	EndPart   int
 	Condition *Expr
