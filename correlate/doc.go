@@ -29,10 +29,10 @@
 //     key starts anew: what was before it does not make the next incident.
 //   - `suppress` includes its last instant; a condition that lasts opens an
 //     incident then.
-//   - previous(…) is defined once all of the window before lies after the key's
-//     first event. A key of which both windows are empty is forgotten: its next
-//     event is a first one. baseline(…) is the mean over the past windows that
-//     had events.
+//   - previous(…) is nil while the key's first event is still in the window
+//     itself: there is no history, and nothing to compare with. A key of which
+//     both windows are empty is forgotten: its next event is a first one.
+//     baseline(…) is the mean over the past windows that had events.
 //   - limits.groups forgets the key that has been silent longest and has no open
 //     incident; limits.open counts all keys of the rule. Collapsed keys keep
 //     their episodes, unseen, and the collapsed incident is over with the last.

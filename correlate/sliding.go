@@ -163,13 +163,9 @@ func (s *sliding) aggs(c *call, out []event.Value) {
 	}
 }
 
-// defined: the window before lies within what is known of the key.
+// defined: the key has a history, its first event has left the window.
 func (s *sliding) defined(c *call) bool {
-	start := c.now - 2*s.plan.width
-	if c.expired {
-		start++ // just after c.now, in whole nanoseconds
-	}
-	return s.plan.t.Window == rules.Sliding && s.seen <= start
+	return s.plan.t.Window == rules.Sliding && s.seen != never && c.leaves(s.seen, s.plan.width)
 }
 
 func (s *sliding) content(c *call) firing {

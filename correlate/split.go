@@ -26,11 +26,9 @@ type split struct {
 	closing *closed
 	shown   *closed // decided or ended in this call: what aggs speaks of
 
-	base      baseline
-	prev      []event.Value // by windowPlan.previous: the tumbling window before
-	prevEnd   int64         // where that ended; never: there is none
-	prevKnown bool          // all of it lies within what is known of the key
-	seen      int64
+	base    baseline
+	prev    []event.Value // by windowPlan.previous: the tumbling window before
+	prevEnd int64         // where that ended; never: there is none
 }
 
 // closed is a window that is over.
@@ -44,7 +42,7 @@ type closed struct {
 }
 
 func newSplit(p *windowPlan) *split {
-	return &split{plan: p, pane: p.pane(true), base: newBaseline(p), prevEnd: never, seen: never}
+	return &split{plan: p, pane: p.pane(true), base: newBaseline(p), prevEnd: never}
 }
 
 func (w *split) event(c *call, in *input) {
@@ -83,8 +81,7 @@ func (w *split) begin(c *call) {
 	case rules.Tumbling:
 		w.start, w.end = bucket(t, c.now)
 		if w.prevEnd != w.start {
-			w.prevEnd, w.prevKnown = never, false
-			w.seen = c.now
+			w.prevEnd = never
 		}
 	case rules.Bounded:
 		w.end = plus(c.now, w.plan.max)
@@ -187,14 +184,14 @@ func (w *split) roll(c *call) *closed {
 // remember keeps of a tumbling window what `previous` reads.
 func (w *split) remember(done *closed) {
 	if done.n == 0 {
-		w.prevEnd, w.prevKnown = never, false
+		w.prevEnd = never
 		return
 	}
 	w.prev = w.prev[:0]
 	for _, i := range w.plan.previous {
 		w.prev = append(w.prev, done.vals[w.plan.rule.Aggs[i].Of])
 	}
-	w.prevEnd, w.prevKnown = w.end, w.seen <= w.start
+	w.prevEnd = w.end
 }
 
 // decide evaluates the condition over a window that is over.
@@ -277,7 +274,7 @@ func (w *split) fill(t int64, out []event.Value) {
 
 // before is Previous aggregate i.
 func (w *split) before(i int) event.Value {
-	if w.prevEnd != w.start || !w.prevKnown || !w.open {
+	if w.prevEnd != w.start || !w.open {
 		return event.Value{}
 	}
 	for j, agg := range w.plan.previous {
@@ -348,8 +345,6 @@ func (w *split) encode(e *encoder) {
 	w.base.encode(e)
 	e.values(w.prev)
 	e.int(w.prevEnd)
-	e.bool(w.prevKnown)
-	e.int(w.seen)
 }
 
 func (w *split) decode(d *decoder) {
@@ -362,7 +357,7 @@ func (w *split) decode(d *decoder) {
 		w.closing.decode(d)
 	}
 	w.base.decode(d)
-	w.prev, w.prevEnd, w.prevKnown, w.seen = d.values(), d.int(), d.bool(), d.int()
+	w.prev, w.prevEnd = d.values(), d.int()
 	if w.prevEnd != never && len(w.prev) != len(w.plan.previous) {
 		d.fail()
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func (b *builder) threshold(m *mapping) {
-	t := &Threshold{Window: Sliding, StartPart: -1, EndPart: -1, Location: time.UTC}
+	t := &Threshold{Window: Sliding, StartPart: -1, EndPart: -1}
 	b.rule.Threshold = t
 	if w, ok := m.get("window"); ok {
 		b.window(w, t)
@@ -113,7 +113,9 @@ func (b *builder) shaped(m *mapping, shape string, t *Threshold) {
 	case "tumbling":
 		t.Window = Tumbling
 		t.Size, _ = b.positive(e)
-		t.Location = b.timezone(m)
+		if m.has("timezone") {
+			t.Location = b.timezone(m)
+		}
 	case "session":
 		t.Window = Session
 		t.Size, _ = b.positive(e)

@@ -199,7 +199,7 @@ func (w *windowed) sliding(k *key, t int64, after bool) window {
 			win.before = append(win.before, e)
 		}
 	}
-	win.defined = first <= t-2*w.size
+	win.defined = first < t-w.size
 	return win
 }
 
@@ -229,20 +229,12 @@ func (w *windowed) split(k *key) []window {
 
 func (w *windowed) tumbling(held []*entry) []window {
 	var all []window
-	first := int64(never)
 	for _, e := range held {
 		start, end := w.bucket(e.time())
-		switch {
-		case len(all) == 0:
-			first = e.time()
-			all = append(all, window{start: start, end: end})
-		case all[len(all)-1].start != start:
-			last := all[len(all)-1]
+		if len(all) == 0 || all[len(all)-1].start != start {
 			win := window{start: start, end: end}
-			if last.end == start {
-				win.before, win.defined = last.content, first <= last.start
-			} else {
-				first = e.time()
+			if n := len(all); n > 0 && all[n-1].end == start {
+				win.before, win.defined = all[n-1].content, true
 			}
 			all = append(all, win)
 		}
@@ -252,24 +244,20 @@ func (w *windowed) tumbling(held []*entry) []window {
 	if !w.atClose || !w.reads(rules.Previous) {
 		return all
 	}
-	return w.withEmpty(all, first)
+	return w.withEmpty(all)
 }
 
 // withEmpty adds the empty windows that follow one that is not: there `previous`
 // has something to say.
-func (w *windowed) withEmpty(all []window, _ int64) []window {
+func (w *windowed) withEmpty(all []window) []window {
 	var out []window
-	first := int64(never)
 	for i, win := range all {
-		if i == 0 || all[i-1].end != win.start {
-			first = win.content[0].time()
-		}
 		out = append(out, win)
 		if i+1 < len(all) && all[i+1].start == win.end {
 			continue
 		}
 		start, end := w.bucket(win.end)
-		out = append(out, window{start: start, end: end, before: win.content, defined: first <= win.start})
+		out = append(out, window{start: start, end: end, before: win.content, defined: true})
 	}
 	return out
 }
