@@ -30,11 +30,15 @@ type ruleState struct {
 	open     int    // incidents open, those collapsed into the storm not counted
 	storm    *storm
 	depth    int // of the incident being read, for rules over incidents
-	make     func() machine
-	only     map[string]bool // keys that are watched, nil: all
+	// explained are, by rule, the rules whose incidents explain its own; for rules
+	// over incidents.
+	explained map[string][]string
+	make      func() machine
+	only      map[string]bool // keys that are watched, nil: all
 
 	inbox []work
 	out   []draft
+	news  []news   // firings that incidents of other rules show
 	due   []uint32 // scratch: keys whose timers are at one instant
 	stats RuleStats
 

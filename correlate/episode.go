@@ -79,6 +79,7 @@ func (r *ruleState) fire(c *call, f firing) {
 	}
 	r.change.fired = true
 	r.stats.Fired++
+	r.announce(c)
 	ep := r.episode(c.key)
 	if ep == nil {
 		ep = r.newEpisode(c, f)
@@ -106,6 +107,7 @@ func (r *ruleState) hold(c *call) {
 	}
 
 	r.stats.Fired++
+	r.announce(c)
 	if ep != nil {
 		ep.holding = true
 		ep.relapses++

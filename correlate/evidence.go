@@ -61,6 +61,11 @@ func line(ev *event.Event) string {
 	if s == "" {
 		s = ev.Message
 	}
+	return visible(s)
+}
+
+// visible is a text fit for evidence.
+func visible(s string) string {
 	s = strings.TrimRight(s, "\r\n")
 	if plain(s) {
 		return s

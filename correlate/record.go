@@ -58,7 +58,7 @@ func (r *ruleState) record(c *call, ep *episode) *Transition {
 		r.describe(c, ep, t)
 	}
 	r.show(ep, t)
-	t.ChildIDs, t.Suspects = ep.children.ids(), ep.children.suspects()
+	t.ChildIDs, t.Suspects = ep.children.ids(), ep.children.suspects(r.explained)
 	return t
 }
 

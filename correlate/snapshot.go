@@ -20,7 +20,7 @@ import (
 // each rule on its own, so that a rule that is gone can be left out.
 const (
 	snapshotMagic   = "CORRALs\n"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	snapshotHead    = len(snapshotMagic) + 12
 )
 
@@ -182,6 +182,7 @@ func (s *stage) encode(e *encoder) {
 		e.bool(l.told)
 		e.str(l.parentID)
 	}
+	s.context.encode(e)
 }
 
 func (s *stage) decode(d *decoder) {
@@ -194,6 +195,7 @@ func (s *stage) decode(d *decoder) {
 		l.told, l.parentID = d.bool(), d.str()
 		s.open[l.last.IncidentID] = l
 	}
+	s.context.decode(d)
 }
 
 // shape names what the encoded state of a rule can be read by: SelectHash, and
@@ -316,8 +318,9 @@ func (ep *episode) encode(e *encoder) {
 	e.len(len(ep.children.list))
 	for _, c := range ep.children.list {
 		e.str(c.id)
+		e.str(c.rule)
 		e.int(c.started)
-		e.int(int64(c.revs))
+		e.int(int64(c.episode))
 	}
 }
 
@@ -347,7 +350,7 @@ func (ep *episode) decode(d *decoder) {
 	}
 	ep.trigger, ep.clear, ep.last = d.event(), d.event(), d.event()
 	for range d.len() {
-		ep.children.list = append(ep.children.list, child{d.str(), d.int(), int(d.int())})
+		ep.children.list = append(ep.children.list, child{d.str(), d.str(), d.int(), int(d.int())})
 	}
 	ring := len(ep.evidence.last)
 	if ep.severity > rules.Critical || ep.severityNow > rules.Critical ||

@@ -21,6 +21,7 @@ type stage struct {
 	matcher    *rules.Matcher
 	matches    []rules.Match
 	drafts     []draft
+	context    context
 }
 
 // listed is an open incident as the stage knows it.
@@ -48,9 +49,11 @@ func (s *stage) rewire(e *Engine) {
 		s.open = make(map[string]*listed)
 	}
 	s.matcher = e.set.Matcher()
+	explained := explainers(e.set)
 	for _, r := range e.rules {
 		if r.rule.FromIncidents {
 			s.chained = append(s.chained, r)
+			r.explained = explained
 		}
 		for _, in := range r.rule.InhibitedBy {
 			if s.inhibitor(in) == nil {
@@ -135,8 +138,10 @@ func (s *stage) settle(until int64, emit func(*Transition)) {
 	for {
 		at := s.next()
 		if at >= until {
+			s.context.pass(until - 1)
 			return
 		}
+		s.context.pass(at)
 		batch := s.instant(at)
 		slices.SortStableFunc(batch, func(a, b draft) int { return Compare(a.t, b.t) })
 		s.decide(batch)
@@ -151,7 +156,9 @@ func (s *stage) settle(until int64, emit func(*Transition)) {
 func (s *stage) collect(made []*ruleState) {
 	for _, r := range made {
 		s.drafts = append(s.drafts, r.drain()...)
+		s.context.add(r)
 	}
+	s.context.sort()
 	slices.SortStableFunc(s.drafts, func(a, b draft) int { return Compare(a.t, b.t) })
 }
 
@@ -246,7 +253,7 @@ func incidentEvent(t *Transition) *event.Event {
 		ID: t.IncidentID + "." + strconv.Itoa(t.Rev),
 		Incident: &event.Incident{
 			ID: t.IncidentID, Rule: t.RuleID, State: t.State, Severity: t.Severity, Cause: t.Cause,
-			Key: t.Key, Labels: t.Labels, Title: t.Title, Rev: t.Rev, Count: t.EventCount,
+			Key: t.Key, Labels: t.Labels, Title: t.Title, Rev: t.Rev, Count: t.EventCount, Recurrence: t.Recurrence,
 			StartedAt: t.StartedAt.UnixNano(), OpenedAt: t.OpenedAt.UnixNano(),
 		},
 	}
@@ -283,6 +290,7 @@ func (s *stage) note(d *draft) {
 
 func (s *stage) tell(d *draft) {
 	t, l := d.t, s.open[d.t.IncidentID]
+	t.Context = s.contextOf(d, l)
 	l.last = t
 	t.ParentID = l.parentID
 	for _, in := range d.rule.rule.InhibitedBy {

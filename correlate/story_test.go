@@ -245,7 +245,7 @@ func marshal(t *testing.T, v any) []byte {
 var told = []string{
 	"changed_at", "rule_id", "key", "rev", "state", "cause", "severity", "severity_now", "title", "started_at", "opened_at",
 	"resolved_at", "event_count", "firings", "relapses", "vars", "steps", "distinct_keys", "top_keys", "recurrence",
-	"rotated_from", "flapping", "collapsed", "suppressed_by", "notify_reason",
+	"rotated_from", "flapping", "collapsed", "suppressed_by", "suspects", "context", "notify_reason",
 }
 
 func (s *story) rewrite(t *testing.T, got []*correlate.Transition) {

@@ -74,7 +74,7 @@ type Transition struct {
 	RunID string `json:"run_id,omitempty"` // of a batch run
 
 	Evidence []Evidence `json:"evidence"`
-	Context  []Evidence `json:"context,omitempty"` // what changed shortly before
+	Context  []Evidence `json:"context,omitempty"` // what changed shortly before it opened: firings of rules with `context`
 	TraceIDs []string   `json:"trace_ids,omitempty"`
 
 	InputFirstSeq uint64 `json:"input_first_seq,omitempty"`

@@ -91,7 +91,7 @@ func (e *Event) incidentTree() any {
 	}
 	return map[string]any{
 		"id": i.ID, "rule": i.Rule, "state": i.State, "severity": i.Severity, "cause": i.Cause,
-		"title": i.Title, "rev": i.Rev, "count": i.Count,
+		"title": i.Title, "rev": i.Rev, "count": i.Count, "recurrence": i.Recurrence,
 		"started_at": int(i.StartedAt), "opened_at": int(i.OpenedAt),
 		"key": textTree(i.Key), "labels": textTree(i.Labels),
 	}
@@ -109,7 +109,7 @@ func (e *Event) setIncident(v any) {
 	} {
 		*p, _ = m[name].(string)
 	}
-	for name, p := range map[string]*int{"rev": &i.Rev, "count": &i.Count} {
+	for name, p := range map[string]*int{"rev": &i.Rev, "count": &i.Count, "recurrence": &i.Recurrence} {
 		*p, _ = m[name].(int)
 	}
 	for name, p := range map[string]*int64{"started_at": &i.StartedAt, "opened_at": &i.OpenedAt} {

@@ -87,6 +87,7 @@ type Incident struct {
 	Key, Labels                      map[string]string
 	Title                            string
 	Rev, Count                       int
+	Recurrence                       int   // nth episode of its fingerprint in 30 d
 	StartedAt, OpenedAt              int64 // nanoseconds since the epoch
 }
 
