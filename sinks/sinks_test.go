@@ -241,6 +241,31 @@ func TestText(t *testing.T) {
 	}
 }
 
+// What changed and whom to suspect stand above the evidence of an opening, and
+// only there.
+func TestTextContextAndSuspects(t *testing.T) {
+	at := time.Date(2026, 11, 20, 9, 58, 2, 0, time.UTC)
+	opened := &correlate.Transition{
+		IncidentID: "x", Rev: 1, State: "open", Severity: "info", RuleID: "outage", Title: "requests fail", ChangedAt: at,
+		Context:  []correlate.Evidence{{At: at.Add(-time.Minute), Line: "too many"}, {At: at.Add(-time.Minute), Line: "Reloaded\x1b[2J"}},
+		ChildIDs: []string{"a", "b"}, Suspects: []correlate.Suspect{{IncidentID: "a", Rank: 1, Reason: "disk: upstream"}, {IncidentID: "b", Rank: 2}},
+		Evidence: []correlate.Evidence{{At: at, Role: "trigger", Line: "504"}},
+	}
+	more := *opened
+	more.Rev, more.Cause = 2, "growth"
+	var out bytes.Buffer
+	if err := sinks.NewText(&out, sinks.TextOptions{Evidence: 1}).Write(t.Context(), []*correlate.Transition{opened, &more}); err != nil {
+		t.Fatal(err)
+	}
+	want := `    09:57:02.000  changed    Reloaded\x1b[2J
+    suspect 1  disk: upstream
+    09:58:02.000  trigger    504
+`
+	if got := out.String(); strings.Count(got, want) != 1 || strings.Count(got, "changed ") != 1 || strings.Contains(got, "suspect 2") {
+		t.Errorf("got\n%swant once\n%s", got, want)
+	}
+}
+
 func TestTextColor(t *testing.T) {
 	var out bytes.Buffer
 	s := sinks.NewText(&out, sinks.TextOptions{Color: true, Quiet: true, Location: time.FixedZone("CET", 3600)})

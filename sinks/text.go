@@ -198,11 +198,31 @@ func (s *Text) evidence(t *correlate.Transition) {
 	if t.Rev > 1 && t.State != "resolved" {
 		return
 	}
-	for _, e := range spread(t.Evidence, s.o.Evidence) {
-		where := Printable(strings.TrimSpace(e.Step + " " + e.Service))
-		text := fmt.Sprintf("    %s  %-7s  %s  %s", e.At.In(s.o.Location).Format("15:04:05.000"), Printable(e.Role), where, Printable(e.Line))
-		s.buf.WriteString(s.paint(faint, text) + "\n")
+	if t.Rev == 1 && s.o.Evidence > 0 {
+		s.before(t)
 	}
+	for _, e := range spread(t.Evidence, s.o.Evidence) {
+		s.event(e, e.Role)
+	}
+}
+
+// before is what changed before an incident, and whom to suspect.
+func (s *Text) before(t *correlate.Transition) {
+	for _, e := range t.Context[max(0, len(t.Context)-s.o.Evidence):] {
+		s.event(e, "changed")
+	}
+	if len(t.ChildIDs) < 2 {
+		return
+	}
+	for _, x := range t.Suspects[:min(len(t.Suspects), s.o.Evidence)] {
+		s.buf.WriteString(s.paint(faint, fmt.Sprintf("    suspect %d  %s", x.Rank, Printable(x.Reason))) + "\n")
+	}
+}
+
+func (s *Text) event(e correlate.Evidence, role string) {
+	where := Printable(strings.TrimSpace(e.Step + " " + e.Service))
+	text := fmt.Sprintf("    %s  %-7s  %s  %s", e.At.In(s.o.Location).Format("15:04:05.000"), Printable(role), where, Printable(e.Line))
+	s.buf.WriteString(s.paint(faint, text) + "\n")
 }
 
 // spread keeps the first and the last of es, n together.
