@@ -58,6 +58,9 @@ func TestEveryRuleIsCompleteAndTested(t *testing.T) {
 		if r.Runbook == "" || r.Owner != "nats" {
 			t.Errorf("%s: runbook %q, owner %q", r.ID, r.Runbook, r.Owner)
 		}
+		if strings.Contains(r.Runbook, "{{") {
+			t.Errorf("%s: a runbook is no template: %q", r.ID, r.Runbook)
+		}
 		if opened := regexp.MustCompile(`rule: ` + r.ID + `,.* open: `); !opened.Match(tests) {
 			t.Errorf("%s opens in no test", r.ID)
 		}
