@@ -243,8 +243,8 @@ func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, lo
 		src, w.endPoll = append(src, polls), end
 	}
 	w.stream = &pipeline.Stream{
-		Rules: set, Sources: src, Sink: sink, Dead: dead.put, Decode: dopt, Lateness: r.lateness, Workers: r.workers,
-		Counters: new(pipeline.Counters), Now: time.Now, Log: log, Generation: 1,
+		Rules: set, Sources: src, Sink: sink, Dead: dead.all, Decode: dopt, Lateness: r.lateness, Workers: r.workers,
+		Counters: new(pipeline.Counters), Now: time.Now, Log: log,
 		Store: store, SnapshotEvery: r.snapshotEvery, DrainTimeout: r.shutdown,
 	}
 	if err := w.stream.Init(ctx); err != nil {

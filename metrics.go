@@ -69,9 +69,9 @@ func (m *workerMetrics) pipeline(c collector) {
 
 func (m *workerMetrics) rules(c collector) {
 	m.mu.Lock()
-	gen, stale := m.gen, m.stale
+	stale := m.stale
 	m.mu.Unlock()
-	c.gauge("corral_rules_generation", "How often rules were loaded.", float64(gen))
+	c.gauge("corral_rules_generation", "Changes of rules since the state began, from 1.", float64(m.stream.Generation()))
 	for _, file := range stale {
 		c.gauge("corral_rules_stale", "1 for a rule file with mistakes, whose last good content runs.", 1, "file", file)
 	}

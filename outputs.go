@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -74,6 +75,14 @@ func (l *letters) write(d sinks.DeadLetter) error {
 		return nil
 	}
 	return l.file.Write(d)
+}
+
+// all is write for those who keep what could not be written.
+func (l *letters) all(_ context.Context, ds []sinks.DeadLetter) error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Write(ds...)
 }
 
 // put is write for those who cannot do anything about a failure but tell.

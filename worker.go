@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,7 +38,6 @@ type worker struct {
 	endPoll func()
 
 	mu      sync.Mutex // guards what follows: reloads come one at a time
-	gen     uint64
 	stale   []string
 	running bool
 }
@@ -46,7 +46,6 @@ type worker struct {
 func (w *worker) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w.gen = 1
 	var side sync.WaitGroup
 	defer side.Wait()
 	defer cancel(nil)
@@ -133,7 +132,7 @@ func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	res, err := w.loader.Load()
-	rep := &reloadReport{By: by, Generation: w.gen, Stale: res.Stale}
+	rep := &reloadReport{By: by, Generation: w.stream.Generation(), Stale: res.Stale}
 	for _, d := range res.Diagnostics {
 		if d.IsError() {
 			rep.Diagnostics = append(rep.Diagnostics, d.String())
@@ -142,13 +141,12 @@ func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
 	if err != nil {
 		return rep, err
 	}
-	w.gen++
-	rep.Generation = w.gen
-	if rep.Result, err = w.stream.Reload(ctx, res.Set, w.gen); err != nil {
+	if rep.Result, err = w.stream.Reload(ctx, res.Set, staleProblems(res)); err != nil {
 		return rep, err
 	}
+	rep.Generation = w.stream.Generation()
 	w.stale = res.Stale
-	w.log.Info("rules reloaded", "by", by, "generation", w.gen, "result", summarize(rep.Result), "stale", res.Stale)
+	w.log.Info("rules reloaded", "by", by, "generation", rep.Generation, "result", summarize(rep.Result), "stale", res.Stale)
 	if len(res.Stale) > 0 {
 		return rep, fmt.Errorf("files with mistakes keep their last good rules: %s\n%s", strings.Join(res.Stale, ", "), strings.Join(rep.Diagnostics, "\n"))
 	}
@@ -175,6 +173,27 @@ func summarize(r correlate.Reloaded) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// staleProblems are the incidents that files with mistakes make.
+func staleProblems(res reload.Result) []pipeline.Problem {
+	var ps []pipeline.Problem
+	for _, file := range res.Stale {
+		p := pipeline.Problem{
+			Rule: "corral-rules-stale", Key: [2]string{"file", file}, File: file,
+			Title: "rule file " + file + " has mistakes, its last good rules run",
+		}
+		var lines []string
+		for _, d := range res.Diagnostics {
+			if d.IsError() && d.File == file {
+				lines = append(lines, d.String())
+				p.Line = cmp.Or(p.Line, d.Line)
+			}
+		}
+		p.Summary = strings.Join(lines, "\n")
+		ps = append(ps, p)
+	}
+	return ps
 }
 
 // noteStale tells of files that were broken at the start.

@@ -50,6 +50,12 @@ type Mark struct {
 	Line   uint64 `json:"line"`   // lines before it
 }
 
+// Position is how far a partition was read.
+type Position struct {
+	Seq    uint64 // of the last record
+	Origin string // see Batch
+}
+
 // Partition is a part of a source that is ordered in itself.
 type Partition struct {
 	Name   string // "stream:LOGS", "file:/var/log/app.log", "subject:$SYS.>"

@@ -60,6 +60,7 @@ type core struct {
 	eng      *correlate.Engine
 	lateness int64
 	parts    []partition
+	sized    int // of the last snapshot
 	counters *Counters
 	emit     func(*correlate.Transition)
 	dead     func(sinks.DeadLetter)
@@ -85,7 +86,7 @@ func (k *core) apply(b *prepared) {
 	if n := len(b.batch.Records); n > 0 {
 		p.seq = b.batch.Records[n-1].Seq
 	}
-	p.count(b.batch.Origin)
+	p.comesFrom(b.batch.Origin)
 	if b.batch.Pending == 0 && b.arrived != 0 {
 		p.ticked(b.arrived-k.lateness, k.lateness)
 	}

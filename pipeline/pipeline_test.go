@@ -146,7 +146,7 @@ func live(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, until
 		t.Fatal(err)
 	}
 	s := &Stream{
-		Rules: set, Sources: []ingest.Source{src}, Sink: sink, Dead: func(sinks.DeadLetter) {}, Lateness: 5 * time.Second,
+		Rules: set, Sources: []ingest.Source{src}, Sink: sink, Lateness: 5 * time.Second,
 		Workers: 2, Counters: new(Counters), Now: time.Now, Log: slog.New(slog.DiscardHandler), Store: store, SnapshotSize: 50,
 	}
 	if err := s.Init(t.Context()); err != nil {
@@ -286,7 +286,7 @@ func TestDirStoreFallsBack(t *testing.T) {
 	try := func(want ...string) {
 		t.Helper()
 		var tried []string
-		err := d.Load(t.Context(), func(_ string, data []byte) error {
+		err := d.Load(t.Context(), func(_ string, data []byte, _ [][]byte) error {
 			tried = append(tried, string(data))
 			if strings.HasPrefix(string(data), "bad") {
 				return errors.New("bad")
@@ -320,7 +320,7 @@ func TestSnapshotRefused(t *testing.T) {
 	for i, l := range shop()[:400] {
 		s.Feed(ingest.Record{Data: []byte(l), Seq: uint64(i + 1)}, 0)
 	}
-	data, err := s.core.snapshot(7)
+	data, err := s.core.snapshot(header{Gen: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,6 +356,7 @@ func TestHoldbackMarksOnlyTheLastWord(t *testing.T) {
 	if got := h.ready(); len(got) != 1 || got[0] != a1 {
 		t.Errorf("a1 is not: %v", got)
 	}
+	h.written()
 	h.add(b2)
 	h.add(c1)
 	h.end()

@@ -50,7 +50,7 @@ func (s *Session) Feed(rec ingest.Record, shift time.Duration) {
 
 // Restart goes through a snapshot: what is not in it is forgotten.
 func (s *Session) Restart() error {
-	data, err := s.core.snapshot(1)
+	data, err := s.core.snapshot(header{Gen: 1})
 	if err != nil {
 		return err
 	}

@@ -11,13 +11,20 @@ import (
 	"io"
 
 	"corral/correlate"
+	"corral/ingest"
 )
 
-// Store keeps snapshots. Save returns when the snapshot would survive a crash.
-// Load gives the newest first; an unusable one is followed by the one before.
+// Store keeps snapshots, and notes made between them. Save and Note return when
+// what they were given would survive a crash; one goroutine may call Save while
+// another calls Note.
+//
+// Load gives the newest snapshot first; one that try refuses is followed by the
+// one before. notes are all that were made since the one before that snapshot at
+// least, oldest first. Notes made before there was any snapshot come with nil.
 type Store interface {
 	Save(ctx context.Context, data []byte) error
-	Load(ctx context.Context, try func(name string, data []byte) error) error
+	Note(ctx context.Context, data []byte) error
+	Load(ctx context.Context, try func(name string, data []byte, notes [][]byte) error) error
 }
 
 // ErrNoSnapshot: the store is empty.
@@ -33,38 +40,42 @@ const (
 type header struct {
 	Parts []partState `json:"partitions"`
 	Gen   uint64      `json:"rules_generation"`
+	// Outbox was not delivered yet when the snapshot was taken.
+	Outbox []*correlate.Transition `json:"outbox,omitempty"`
+	Own    []*correlate.Transition `json:"own,omitempty"` // see announce
 }
 
 type partState struct {
-	Name  string `json:"name"`
-	Clock int64  `json:"clock"`
-	Tick  int64  `json:"tick"`
-	Seq   uint64 `json:"seq"`
+	Name   string `json:"name"`
+	Origin string `json:"origin,omitempty"`
+	Clock  int64  `json:"clock"`
+	Tick   int64  `json:"tick"`
+	Seq    uint64 `json:"seq"`
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// snapshot encodes the whole state of the core.
-func (k *core) snapshot(gen uint64) ([]byte, error) {
-	h := header{Gen: gen}
+// snapshot encodes the whole state of the core. The parts of h are filled in.
+func (k *core) snapshot(h header) ([]byte, error) {
 	for i := range k.parts {
 		p := &k.parts[i]
-		h.Parts = append(h.Parts, partState{Name: p.name, Clock: p.clock, Tick: p.tick, Seq: p.seq})
+		h.Parts = append(h.Parts, partState{Name: p.name, Origin: p.origin, Clock: p.clock, Tick: p.tick, Seq: p.seq})
 	}
 	head, err := json.Marshal(h)
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
+	b := bytes.NewBuffer(make([]byte, 0, k.sized+k.sized/8))
 	b.WriteString(snapshotMagic)
 	word := func(v uint32) { b.Write(binary.LittleEndian.AppendUint32(nil, v)) }
 	word(snapshotVersion)
 	word(uint32(len(head)))
 	b.Write(head)
-	if err := k.eng.Snapshot(&b); err != nil {
+	if err := k.eng.Snapshot(b); err != nil {
 		return nil, fmt.Errorf("snapshot engine: %w", err)
 	}
 	word(crc32.Checksum(b.Bytes(), castagnoli))
+	k.sized = b.Len()
 	return b.Bytes(), nil
 }
 
@@ -91,45 +102,58 @@ func open(data []byte) (h header, engine io.Reader, err error) {
 	return h, bytes.NewReader(body[fixed+int(n):]), nil
 }
 
-func (s *Stream) saveSnapshot(ctx context.Context) error {
-	data, err := s.core.snapshot(s.gen.Load())
-	if err != nil {
-		return err
-	}
-	if err := s.Store.Save(ctx, data); err != nil {
-		return fmt.Errorf("store snapshot: %w", err)
-	}
-	return nil
+// restored is what a store had.
+type restored struct {
+	header
+	eng   *correlate.Engine
+	ticks map[string][]tick // what was noted after the snapshot, by partition
 }
 
 // restore returns the engine of the newest usable snapshot, or a new one.
-func (s *Stream) restore(ctx context.Context) (*correlate.Engine, []partState, error) {
-	opt := correlate.Options{Shards: s.Shards}
-	if s.Store == nil {
-		return correlate.New(s.Rules, opt), nil, nil
+func (s *Stream) restore(ctx context.Context) (*restored, error) {
+	opt := correlate.Options{Shards: s.Shards, MaxBytes: s.MaxBytes}
+	var got *restored
+	fresh := func(notes [][]byte) (err error) {
+		got = &restored{eng: correlate.New(s.Rules, opt)}
+		got.ticks, err = recall(nil, notes)
+		return err
 	}
-	var eng *correlate.Engine
-	var h header
-	err := s.Store.Load(ctx, func(name string, data []byte) error {
-		got, r, err := open(data)
-		if err == nil {
-			eng, err = correlate.Restore(s.Rules, opt, r)
+	if s.Store == nil {
+		return got, fresh(nil)
+	}
+	err := s.Store.Load(ctx, func(name string, data []byte, notes [][]byte) error {
+		if data == nil {
+			return fresh(notes)
 		}
+		r, err := s.rebuild(data, notes, opt)
 		if err != nil {
 			s.Log.Error("snapshot refused, trying the one before", "snapshot", name, "error", err)
 			return err
 		}
-		h = got
+		got = r
 		s.Log.Info("restored", "snapshot", name, "bytes", len(data))
 		return nil
 	})
-	if errors.Is(err, ErrNoSnapshot) {
-		return correlate.New(s.Rules, opt), nil, nil
+	switch {
+	case errors.Is(err, ErrNoSnapshot):
+		return got, fresh(nil)
+	case err != nil:
+		return nil, fmt.Errorf("restore state: %w", err)
 	}
+	return got, nil
+}
+
+func (s *Stream) rebuild(data []byte, notes [][]byte, opt correlate.Options) (*restored, error) {
+	h, state, err := open(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("restore state: %w", err)
+		return nil, err
 	}
-	return eng, h.Parts, nil
+	r := &restored{header: h}
+	if r.eng, err = correlate.Restore(s.Rules, opt, state); err != nil {
+		return nil, err
+	}
+	r.ticks, err = recall(h.Parts, notes)
+	return r, err
 }
 
 // resume gives partitions their clocks back, by name.
@@ -137,19 +161,19 @@ func (k *core) resume(saved []partState) {
 	for _, st := range saved {
 		for i := range k.parts {
 			if p := &k.parts[i]; p.name == st.Name {
-				p.clock, p.tick, p.seq = st.Clock, st.Tick, st.Seq
+				p.clock, p.tick, p.seq, p.origin = st.Clock, st.Tick, st.Seq, st.Origin
 			}
 		}
 	}
 }
 
-// Positions are the last sequence applied of each partition, by its name: where
-// the sources go on after Init.
-func (s *Stream) Positions() map[string]uint64 {
-	m := map[string]uint64{}
+// Positions are the last record applied of each partition, by its name: where the
+// sources go on after Init.
+func (s *Stream) Positions() map[string]ingest.Position {
+	m := map[string]ingest.Position{}
 	for i := range s.core.parts {
 		if p := &s.core.parts[i]; p.seq > 0 {
-			m[p.name] = p.seq
+			m[p.name] = ingest.Position{Seq: p.seq, Origin: p.origin}
 		}
 	}
 	return m

@@ -9,22 +9,32 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // DirStore keeps the last snapshots as files of a directory. A snapshot is
 // written beside, synced and renamed, so a crash leaves the old or the new one.
+// The notes that follow a snapshot are in a file of its number.
 type DirStore struct {
 	Dir  string
-	Keep int // how many, default 3
-	next uint64
+	Keep int    // how many, default 3
+	next uint64 // of Save alone
+
+	mu    sync.Mutex
+	notes *os.File // nil: not opened since the last snapshot
+	after uint64   // the snapshot that notes follow
+	known bool     // after is
 }
 
-const snapshotSuffix = ".snapshot"
+const (
+	snapshotSuffix = ".snapshot"
+	notesSuffix    = ".notes"
+)
 
 // Save implements Store.
 func (d *DirStore) Save(_ context.Context, data []byte) error {
 	if d.next == 0 {
-		names, err := d.names()
+		names, err := d.names(snapshotSuffix)
 		if err != nil {
 			return err
 		}
@@ -33,16 +43,74 @@ func (d *DirStore) Save(_ context.Context, data []byte) error {
 			d.next = number(names[0]) + 1
 		}
 	}
-	name := filepath.Join(d.Dir, fmt.Sprintf("%016d%s", d.next, snapshotSuffix))
-	if err := writeFile(name, data); err != nil {
+	if err := writeFile(d.file(d.next, snapshotSuffix), data); err != nil {
+		return err
+	}
+	if err := d.turn(d.next); err != nil {
 		return err
 	}
 	d.next++
 	return d.prune()
 }
 
+// turn lets notes follow snapshot n.
+func (d *DirStore) turn(n uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.after, d.known = n, true
+	if d.notes == nil {
+		return nil
+	}
+	err := d.notes.Close()
+	d.notes = nil
+	return err
+}
+
+// Note implements Store.
+func (d *DirStore) Note(_ context.Context, data []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.notes == nil {
+		if err := d.openNotes(); err != nil {
+			return err
+		}
+	}
+	if _, err := d.notes.Write(FrameNote(data)); err != nil {
+		return err
+	}
+	return d.notes.Sync()
+}
+
+func (d *DirStore) openNotes() error {
+	if !d.known {
+		names, err := d.names(snapshotSuffix)
+		if err != nil {
+			return err
+		}
+		if len(names) > 0 {
+			d.after = number(names[0])
+		}
+		d.known = true
+	}
+	f, err := os.OpenFile(d.file(d.after, notesSuffix), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write([]byte{'\n'}); err != nil { // ends a line that a crash has torn
+		return errors.Join(err, f.Close())
+	}
+	d.notes = f
+	return syncDir(d.Dir)
+}
+
+func (d *DirStore) file(n uint64, suffix string) string {
+	return filepath.Join(d.Dir, fmt.Sprintf("%016d%s", n, suffix))
+}
+
+// prune removes old snapshots, and notes that none of those kept needs: what was
+// noted while a snapshot was written is among those of the one before.
 func (d *DirStore) prune() error {
-	names, err := d.names()
+	names, err := d.names(snapshotSuffix)
 	if err != nil {
 		return err
 	}
@@ -50,8 +118,21 @@ func (d *DirStore) prune() error {
 	if keep <= 0 {
 		keep = 3
 	}
-	for _, old := range names[min(keep, len(names)):] {
-		if err := os.Remove(filepath.Join(d.Dir, old)); err != nil {
+	if len(names) <= keep {
+		return nil
+	}
+	old := names[keep:]
+	notes, err := d.names(notesSuffix)
+	if err != nil {
+		return err
+	}
+	for _, n := range notes {
+		if number(n) < number(names[keep]) {
+			old = append(old, n)
+		}
+	}
+	for _, name := range old {
+		if err := os.Remove(filepath.Join(d.Dir, name)); err != nil {
 			return err
 		}
 	}
@@ -59,31 +140,64 @@ func (d *DirStore) prune() error {
 }
 
 // Load implements Store.
-func (d *DirStore) Load(_ context.Context, try func(string, []byte) error) error {
-	names, err := d.names()
+func (d *DirStore) Load(_ context.Context, try func(string, []byte, [][]byte) error) error {
+	names, err := d.names(snapshotSuffix)
 	if err != nil {
 		return err
+	}
+	if len(names) == 0 {
+		return d.loadFirstNotes(try)
 	}
 	var errs []error
 	for _, name := range names {
 		path := filepath.Join(d.Dir, name)
 		data, err := os.ReadFile(path)
+		var notes [][]byte
 		if err == nil {
-			err = try(path, data)
+			notes, err = d.notesSince(number(name) - 1)
+		}
+		if err == nil {
+			err = try(path, data, notes)
 		}
 		if err == nil {
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", path, err))
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	return ErrNoSnapshot
+	return errors.Join(errs...)
 }
 
-// names are the snapshots, newest first; the directory is made if need be.
-func (d *DirStore) names() ([]string, error) {
+func (d *DirStore) loadFirstNotes(try func(string, []byte, [][]byte) error) error {
+	notes, err := d.notesSince(0)
+	switch {
+	case err != nil:
+		return err
+	case len(notes) == 0:
+		return ErrNoSnapshot
+	}
+	return try("", nil, notes)
+}
+
+func (d *DirStore) notesSince(n uint64) (notes [][]byte, err error) {
+	names, err := d.names(notesSuffix)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Backward(names) {
+		if number(name) < n {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(d.Dir, name))
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, UnframeNotes(text)...)
+	}
+	return notes, nil
+}
+
+// names are the files of a kind, newest first; the directory is made if need be.
+func (d *DirStore) names(suffix string) ([]string, error) {
 	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -93,7 +207,7 @@ func (d *DirStore) names() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), snapshotSuffix) && number(e.Name()) > 0 {
+		if filepath.Ext(e.Name()) == suffix && (number(e.Name()) > 0 || suffix == notesSuffix) {
 			names = append(names, e.Name())
 		}
 	}
@@ -102,7 +216,7 @@ func (d *DirStore) names() ([]string, error) {
 }
 
 func number(name string) uint64 {
-	n, err := strconv.ParseUint(strings.TrimSuffix(name, snapshotSuffix), 10, 64)
+	n, err := strconv.ParseUint(strings.TrimSuffix(name, filepath.Ext(name)), 10, 64)
 	if err != nil {
 		return 0
 	}
@@ -128,7 +242,11 @@ func writeFile(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(name))
+	return syncDir(filepath.Dir(name))
+}
+
+func syncDir(name string) error {
+	dir, err := os.Open(name)
 	if err != nil {
 		return err
 	}

@@ -21,21 +21,24 @@ import (
 // ticks, snapshots and reloads around the same core.
 //
 // What it promises is in docs/guarantees.md: a batch is acknowledged after every
-// transition it led to was accepted by the sinks and, where there is a Store, a
-// snapshot that includes it was stored.
+// transition it led to was accepted by the sinks, every record of it that could
+// not be used is in the dead letters and, where there is a Store, a snapshot that
+// includes it was stored.
 type Stream struct {
-	Rules      *rules.Set
-	Sources    []ingest.Source
-	Sink       sinks.Sink
-	Dead       func(sinks.DeadLetter)
-	Decode     decode.Options
-	Lateness   time.Duration
-	Workers    int
-	Shards     int
-	Counters   *Counters
-	Now        func() time.Time
-	Log        *slog.Logger
-	Generation uint64
+	Rules   *rules.Set
+	Sources []ingest.Source
+	Sink    sinks.Sink
+	// Dead takes the dead letters of a batch. An error makes it try again, and the
+	// stream wait.
+	Dead     func(context.Context, []sinks.DeadLetter) error
+	Decode   decode.Options
+	Lateness time.Duration
+	Workers  int
+	Shards   int
+	MaxBytes int // see correlate.Options
+	Counters *Counters
+	Now      func() time.Time
+	Log      *slog.Logger
 
 	Store         Store         // nil: no snapshots
 	SnapshotEvery time.Duration // default 10 s
@@ -45,22 +48,26 @@ type Stream struct {
 	DrainTimeout time.Duration
 	Ready        func() // called when every source runs
 
-	do     chan func()
-	inAir  atomic.Int64
-	core   *core
-	eng    *correlate.Engine
-	pool   *pool
-	outbox []*correlate.Transition
-	acks   []func() error
-	unsafe int // records applied since the last snapshot
-	gen    atomic.Uint64
-	stats  atomic.Pointer[Stats]
+	do      chan func()
+	inAir   atomic.Int64
+	core    *core
+	eng     *correlate.Engine
+	pool    *pool
+	clock   *steadyClock
+	ticks   map[string]*[]tick // still to be replayed; each partition's by its source
+	outbox  []*correlate.Transition
+	letters []sinks.DeadLetter
+	own     []*correlate.Transition
+	safe    saver
+	gen     atomic.Uint64
+	stats   atomic.Pointer[Stats]
 }
 
 // Stats are the engine's counts a moment ago, by rule.
 type Stats struct {
 	Buffered   int    // events waiting for the watermark
 	Duplicates uint64 // events whose sender's id had counted already
+	Bytes      int    // estimate of the rules' state
 	Rules      []RuleStats
 }
 
@@ -80,7 +87,7 @@ func (s *Stream) Stats() Stats {
 
 func (s *Stream) publishStats() {
 	e := s.eng.Stats()
-	st := &Stats{Buffered: e.Buffered, Duplicates: e.Duplicates, Rules: make([]RuleStats, len(e.Rules))}
+	st := &Stats{Buffered: e.Buffered, Duplicates: e.Duplicates, Bytes: e.Bytes, Rules: make([]RuleStats, len(e.Rules))}
 	for i, r := range e.Rules {
 		st.Rules[i] = RuleStats{s.Rules.Rules[i].ID, r}
 	}
@@ -91,22 +98,39 @@ func (s *Stream) publishStats() {
 // are opened, which want Positions.
 func (s *Stream) Init(ctx context.Context) error {
 	s.do = make(chan func())
-	s.gen.Store(s.Generation)
+	s.clock = &steadyClock{now: s.Now}
 	var parts []ingest.Partition
 	for _, src := range s.Sources {
 		parts = append(parts, src.Partitions()...)
 	}
-	eng, saved, err := s.restore(ctx)
+	r, err := s.restore(ctx)
 	if err != nil {
 		return err
 	}
-	s.eng = eng
-	s.core = newCore(eng, parts, s.Lateness, s.Counters)
+	s.eng, s.outbox, s.own = r.eng, r.Outbox, r.Own
+	s.ticks = map[string]*[]tick{}
+	for name, ticks := range r.ticks {
+		s.ticks[name] = &ticks
+	}
+	s.gen.Store(max(1, r.Gen) + changed(r.eng.Restored()))
+	s.core = newCore(r.eng, parts, s.Lateness, s.Counters)
 	s.core.emit = s.emit
-	s.core.dead = s.Dead
-	s.core.resume(saved)
+	s.core.dead = func(d sinks.DeadLetter) { s.letters = append(s.letters, d) }
+	s.core.resume(r.Parts)
+	s.safe = saver{store: s.Store, log: s.Log, done: make(chan saved, 1)}
 	return nil
 }
+
+// changed is 1 if rules are not what they were: a new generation.
+func changed(r correlate.Reloaded) uint64 {
+	if len(r.Text)+len(r.Logic)+len(r.Reset)+len(r.Added)+len(r.Removed)+len(r.Renamed) > 0 {
+		return 1
+	}
+	return 0
+}
+
+// Generation counts the changes of rules since the state began, from 1.
+func (s *Stream) Generation() uint64 { return s.gen.Load() }
 
 func (s *Stream) emit(t *correlate.Transition) {
 	t.Mode, t.RulesGen = "live", s.gen.Load()
@@ -136,16 +160,30 @@ func (s *Stream) Do(ctx context.Context, f func()) error {
 	}
 }
 
-// Reload swaps the rules between two batches.
-func (s *Stream) Reload(ctx context.Context, set *rules.Set, gen uint64) (correlate.Reloaded, error) {
+// Reload swaps the rules between two batches. problems are what is to be told of
+// the rules' own state, see announce. Where there is a Store, the new state is safe
+// before anything that came of it is delivered.
+func (s *Stream) Reload(ctx context.Context, set *rules.Set, problems []Problem) (correlate.Reloaded, error) {
 	var rep correlate.Reloaded
 	err := s.Do(ctx, func() {
-		s.gen.Store(gen)
-		rep = s.eng.Reload(set, s.emit)
-		s.pool.sets.Store(&[]*rules.Set{set})
-		s.Rules = set
+		if set != nil {
+			rep = s.swap(set)
+		}
+		s.announce(problems)
 	})
 	return rep, err
+}
+
+func (s *Stream) swap(set *rules.Set) correlate.Reloaded {
+	var made []*correlate.Transition
+	rep := s.eng.Reload(set, func(t *correlate.Transition) { made = append(made, t) })
+	s.gen.Add(changed(rep))
+	for _, t := range made {
+		s.emit(t)
+	}
+	s.pool.sets.Store(&[]*rules.Set{set})
+	s.Rules = set
+	return rep
 }
 
 // Run works until ctx is done, then drains: what was read takes effect, is
@@ -174,9 +212,9 @@ func (s *Stream) Run(ctx context.Context) error {
 		base += len(names)
 		wg.Go(func() {
 			err := src.Run(ctx, func(b ingest.Batch) error {
-				name := names[b.Partition].Name
+				p := names[b.Partition]
 				b.Partition += first
-				return s.feed(ctx, gate, jobs, b, name)
+				return s.feed(ctx, gate, jobs, b, p)
 			})
 			if err != nil && ctx.Err() == nil {
 				failed <- fmt.Errorf("source %s: %w", names[0].Name, err)
@@ -204,10 +242,31 @@ var errDrain = errors.New("drain timeout")
 // gate lets feeders in unless somebody needs the pipe to run empty.
 type gate struct{ sync.RWMutex }
 
-func (s *Stream) feed(ctx context.Context, g *gate, jobs chan<- *job, b ingest.Batch, name string) error {
-	arrived := s.Now().UnixNano()
+// feed takes a batch from a source. What was noted in an earlier life about the
+// clock is put where it was.
+func (s *Stream) feed(ctx context.Context, g *gate, jobs chan<- *job, b ingest.Batch, p ingest.Partition) error {
+	if n := len(b.Records); n > 0 && p.Replay {
+		s.clock.observe(b.Records[n-1].Observed)
+	}
 	g.RLock()
 	defer g.RUnlock()
+	send := func(b ingest.Batch, at int64) error { return s.send(ctx, jobs, b, p.Name, at) }
+	ticks := s.ticks[p.Name]
+	if ticks == nil || len(*ticks) == 0 {
+		return send(b, 0)
+	}
+	var err error
+	*ticks, err = replayed(b, *ticks, send)
+	return err
+}
+
+// send has b prepared; at is where it moves the watermark if nothing more waits,
+// 0: as far as the clock does.
+func (s *Stream) send(ctx context.Context, jobs chan<- *job, b ingest.Batch, name string, at int64) error {
+	arrived := s.clock.read()
+	if at != 0 {
+		arrived = at + int64(s.Lateness)
+	}
 	s.inAir.Add(1)
 	j := s.pool.submit(b, name, arrived)
 	select {
@@ -221,12 +280,15 @@ func (s *Stream) feed(ctx context.Context, g *gate, jobs chan<- *job, b ingest.B
 
 // loop is the only goroutine that touches the engine.
 func (s *Stream) loop(ctx context.Context, jobs <-chan *job, g *gate) error {
+	if err := s.deliver(ctx); err != nil { // what the last life had decided
+		return err
+	}
 	every := time.NewTicker(cmp.Or(s.SnapshotEvery, 10*time.Second))
 	defer every.Stop()
 	tell := time.NewTicker(time.Second)
 	defer tell.Stop()
-	var due bool
 	for {
+		due := s.Store == nil
 		select {
 		case j, ok := <-jobs:
 			if !ok {
@@ -239,18 +301,19 @@ func (s *Stream) loop(ctx context.Context, jobs <-chan *job, g *gate) error {
 			if err := s.alone(ctx, jobs, g, f); err != nil {
 				return err
 			}
+		case r := <-s.safe.done:
+			s.safe.finish(r)
 		case <-every.C:
-			due = true
+			s.safe.late = true
 		case <-tell.C:
 			s.publishStats()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if s.Store == nil || due || s.unsafe >= cmp.Or(s.SnapshotSize, 20_000) {
-			if err := s.settle(ctx); err != nil {
+		if due || s.safe.wants(cmp.Or(s.SnapshotSize, 20_000)) {
+			if err := s.begin(ctx, nil); err != nil {
 				return err
 			}
-			due = false
 		}
 	}
 }
@@ -260,23 +323,78 @@ func (s *Stream) apply(ctx context.Context, j *job) error {
 	out := j.wait()[0]
 	s.inAir.Add(-1)
 	s.core.apply(out)
-	s.unsafe += len(out.batch.Records)
+	s.safe.unsafe += len(out.batch.Records)
 	if out.batch.Done != nil {
-		s.acks = append(s.acks, out.batch.Done)
+		s.safe.acks = append(s.safe.acks, out.batch.Done)
 	}
 	return s.deliver(ctx)
 }
 
+// deliver hands on dead letters and transitions. What they rest on and a replay
+// would not find out is noted before.
 func (s *Stream) deliver(ctx context.Context) error {
+	if err := s.bury(ctx); err != nil {
+		return err
+	}
 	if len(s.outbox) == 0 {
 		return nil
 	}
+	if err := s.note(ctx); err != nil {
+		return err
+	}
 	ts := s.outbox
 	s.outbox = nil
+	s.safe.dirty = true
 	if err := s.Sink.Write(ctx, ts); err != nil {
 		return fmt.Errorf("deliver incidents: %w", err)
 	}
 	return nil
+}
+
+// bury writes the dead letters; it tries until ctx is done.
+func (s *Stream) bury(ctx context.Context) error {
+	ls := s.letters
+	s.letters = nil
+	if len(ls) == 0 || s.Dead == nil {
+		return nil
+	}
+	return insist(ctx, s.Log, "write dead letters", func() error { return s.Dead(ctx, ls) })
+}
+
+// note makes safe where the clock moved the watermark.
+func (s *Stream) note(ctx context.Context) error {
+	if s.Store == nil {
+		s.core.noted()
+		return nil
+	}
+	data, err := s.core.notes()
+	if err != nil || data == nil {
+		return err
+	}
+	if err := insist(ctx, s.Log, "store note", func() error { return s.Store.Note(ctx, data) }); err != nil {
+		return err
+	}
+	s.core.noted()
+	return nil
+}
+
+// insist does what must succeed, again and again until ctx is done.
+func insist(ctx context.Context, log *slog.Logger, what string, do func() error) error {
+	for try := 0; ; try++ {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", what, errors.Join(context.Cause(ctx), err))
+		}
+		if try&(try-1) == 0 { // ever more seldom
+			log.Error(what+", trying again", "tries", try+1, "error", err)
+		}
+		if werr := (sinks.Backoff{}).Wait(ctx, try); werr != nil {
+			return fmt.Errorf("%s: %w", what, errors.Join(werr, err))
+		}
+	}
 }
 
 // alone lets the pipe run empty, then runs f.
@@ -308,24 +426,10 @@ func (s *Stream) alone(ctx context.Context, jobs <-chan *job, g *gate, f func())
 		}
 	}
 	f()
-	return s.deliver(ctx)
-}
-
-// settle makes what took effect safe: snapshot, then acknowledgements.
-func (s *Stream) settle(ctx context.Context) error {
-	if s.Store != nil && (s.unsafe > 0 || len(s.acks) > 0) {
-		if err := s.saveSnapshot(ctx); err != nil {
+	if s.Store != nil && len(s.outbox) > 0 {
+		if err := s.saveNow(ctx, s.outbox); err != nil {
 			return err
 		}
 	}
-	s.unsafe = 0
-	acks := s.acks
-	s.acks = nil
-	for _, ack := range acks {
-		if err := ack(); err != nil {
-			// What is not acknowledged comes again and is dropped by its sequence.
-			s.Log.Warn("acknowledge", "error", err)
-		}
-	}
-	return nil
+	return s.deliver(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"corral/ingest"
 	"corral/internal/natstest"
 
 	"github.com/nats-io/nats.go"
@@ -68,9 +69,9 @@ func (x *chaos) start() {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	var known map[string]uint64
+	var known map[string]ingest.Position
 	if n := len(x.kept); n > 0 {
-		known = map[string]uint64{"stream:LOGS": x.kept[n-1]}
+		known = map[string]ingest.Position{"stream:LOGS": {Seq: x.kept[n-1]}}
 	}
 	x.c = collect(x.t, js, x.cfg, known)
 }

@@ -22,6 +22,7 @@ type bound struct {
 	delivery  uint64 // sequence of its next delivery
 	pending   uint64 // messages it has still to deliver
 	maxUnsafe uint64 // unacknowledged deliveries at which it stops, 0: never
+	origin    string // of the stream: when it was made
 }
 
 // durable finds, creates and rewinds the durable consumer of one stream.
@@ -33,6 +34,7 @@ type durable struct {
 	log     *slog.Logger
 	stats   *counters
 	created time.Time // of the stream
+	before  time.Time // of the stream a snapshot knows, zero: not known
 	known   bool      // acks.floor says where to begin
 	bounds  int       // times that it was bound
 }
@@ -59,7 +61,7 @@ func (d *durable) bind(ctx context.Context) (bound, error) {
 	d.bounds++
 	d.begin(info.AckFloor.Stream)
 	d.checkLoss(stream.CachedInfo().State.FirstSeq)
-	return bound{d.config.Durable, next, info.NumPending, uint64(max(0, info.Config.MaxAckPending))}, nil
+	return bound{d.config.Durable, next, info.NumPending, uint64(max(0, info.Config.MaxAckPending)), d.created.UTC().Format(time.RFC3339Nano)}, nil
 }
 
 // firstDelivery is what a consumer that was created or rewound delivers next.
@@ -185,7 +187,11 @@ func (d *durable) begin(floor uint64) {
 // checkStream notices a stream that was deleted and made again, or lost its end
 // in a power failure: its sequences now mean other messages.
 func (d *durable) checkStream(info *jetstream.StreamInfo) {
-	anew := !d.created.IsZero() && !d.created.Equal(info.Created)
+	was := d.created
+	if was.IsZero() {
+		was = d.before
+	}
+	anew := !was.IsZero() && !was.Equal(info.Created)
 	floor := d.acks.floor()
 	switch {
 	case anew, d.created.IsZero() && info.State.LastSeq < floor:

@@ -163,18 +163,25 @@ func (s *Source) Partitions() []ingest.Partition { return s.parts }
 // Resume says up to which sequence the messages of each partition, by its name,
 // are known from a snapshot: they are not read again. It must be called before
 // Run.
-func (s *Source) Resume(known map[string]uint64) {
+//
+// A stream that was deleted and made again since, as its Origin tells, is read from
+// its beginning: its sequences mean other messages.
+func (s *Source) Resume(known map[string]ingest.Position) {
 	for i, r := range s.readers {
-		if seq, ok := known[s.parts[i].Name]; ok {
-			r.resume(seq)
+		if p, ok := known[s.parts[i].Name]; ok {
+			r.resume(p)
 		}
 	}
 }
 
-func (r *reader) resume(seq uint64) {
-	r.stats.last.Store(seq)
-	r.acks.rewound(seq)
-	r.consumer.(*durable).known = true
+func (r *reader) resume(p ingest.Position) {
+	r.stats.last.Store(p.Seq)
+	r.acks.rewound(p.Seq)
+	d := r.consumer.(*durable)
+	d.known = true
+	if made, err := time.Parse(time.RFC3339Nano, p.Origin); err == nil {
+		d.before = made
+	}
 }
 
 // Run reads until ctx is done. It returns another error than the context's

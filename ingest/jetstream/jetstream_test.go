@@ -40,7 +40,7 @@ func quick(streams ...string) Config {
 	return Config{Streams: streams, Tick: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 }
 
-func collect(t *testing.T, js jetstream.JetStream, cfg Config, resume map[string]uint64) *collector {
+func collect(t *testing.T, js jetstream.JetStream, cfg Config, resume map[string]ingest.Position) *collector {
 	t.Helper()
 	src, err := New(js, cfg)
 	if err != nil {
@@ -261,7 +261,7 @@ func TestResume(t *testing.T) {
 				c.release()
 			}
 			_ = c.stop()
-			c = collect(t, js, cfg, map[string]uint64{"stream:LOGS": tt.known})
+			c = collect(t, js, cfg, map[string]ingest.Position{"stream:LOGS": {Seq: tt.known}})
 			c.wantSeqs(tt.known+1, 100)
 			c.release()
 			natstest.Eventually(t, "all acknowledged", func() bool { return floor(t, js, "LOGS", cfg.DurableName()) == 100 })
@@ -367,7 +367,7 @@ func TestStreamMadeAnew(t *testing.T) {
 	_ = c.stop()
 
 	// The next worker knows a sequence that the stream has not reached.
-	c = collect(t, js, cfg, map[string]uint64{"stream:LOGS": 10})
+	c = collect(t, js, cfg, map[string]ingest.Position{"stream:LOGS": {Seq: 10}})
 	c.wantSeqs(1, 3)
 }
 
@@ -501,7 +501,7 @@ func TestRemovedMessagesAreCounted(t *testing.T) {
 	if err := str.Purge(t.Context(), jetstream.WithPurgeSequence(26)); err != nil { // keeps 26…
 		t.Fatal(err)
 	}
-	c = collect(t, js, cfg, map[string]uint64{"stream:LOGS": 10})
+	c = collect(t, js, cfg, map[string]ingest.Position{"stream:LOGS": {Seq: 10}})
 	c.wantSeqs(26, 30)
 	if st := c.src.Stats()[0]; st.Missing != 15 {
 		t.Errorf("stats %+v: want 15 missing", st)

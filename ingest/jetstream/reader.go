@@ -272,7 +272,7 @@ func (r *reader) emit(ctx context.Context, b ingest.Batch, emit emitFunc) error 
 
 // gather takes m and all that is here already, up to the size of a batch.
 func (r *reader) gather(m *nats.Msg) (ingest.Batch, error) {
-	b := ingest.Batch{Partition: r.partition, Records: make([]ingest.Record, 0, min(1+len(r.msgs), batchRecords))}
+	b := ingest.Batch{Partition: r.partition, Origin: r.bound.origin, Records: make([]ingest.Record, 0, min(1+len(r.msgs), batchRecords))}
 	r.beaten = false
 	var last ack
 	var size int

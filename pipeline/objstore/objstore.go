@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,11 +25,16 @@ type Store struct {
 	Replicas int // of a bucket that has to be made, default 1
 	Keep     int // snapshots kept, default 3
 
-	obs  jetstream.ObjectStore
-	next uint64
+	mu    sync.Mutex // guards what follows
+	obs   jetstream.ObjectStore
+	next  uint64 // of the next snapshot, 0: not known
+	notes []byte // that follow snapshot next-1
 }
 
-const prefix = "snapshot-"
+const (
+	prefix      = "snapshot-"
+	notesPrefix = "notes-" // and the number of the snapshot they follow
+)
 
 func (s *Store) open(ctx context.Context) error {
 	if s.obs != nil {
@@ -47,8 +53,8 @@ func (s *Store) open(ctx context.Context) error {
 	return nil
 }
 
-// names are the numbers of the snapshots, newest first.
-func (s *Store) names(ctx context.Context) ([]uint64, error) {
+// names are the numbers of the objects of a kind, newest first.
+func (s *Store) names(ctx context.Context, prefix string) ([]uint64, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -58,7 +64,8 @@ func (s *Store) names(ctx context.Context) ([]uint64, error) {
 	}
 	var ns []uint64
 	for _, o := range list {
-		if n, err := strconv.ParseUint(strings.TrimPrefix(o.Name, prefix), 10, 64); err == nil {
+		rest, ok := strings.CutPrefix(o.Name, prefix)
+		if n, err := strconv.ParseUint(rest, 10, 64); ok && err == nil {
 			ns = append(ns, n)
 		}
 	}
@@ -66,52 +73,147 @@ func (s *Store) names(ctx context.Context) ([]uint64, error) {
 	return ns, nil
 }
 
-func name(n uint64) string { return prefix + strconv.FormatUint(n, 10) }
+func name(prefix string, n uint64) string { return prefix + strconv.FormatUint(n, 10) }
+
+// number is that of the next snapshot.
+func (s *Store) number(ctx context.Context) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.numbered(ctx)
+}
+
+func (s *Store) numbered(ctx context.Context) (uint64, error) {
+	if s.next > 0 {
+		return s.next, nil
+	}
+	ns, err := s.names(ctx, prefix)
+	if err != nil {
+		return 0, err
+	}
+	s.next = 1
+	if len(ns) > 0 {
+		s.next = ns[0] + 1
+	}
+	old, err := s.obs.GetBytes(ctx, name(notesPrefix, s.next-1))
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		s.next = 0
+		return 0, fmt.Errorf("get %s from %s: %w", name(notesPrefix, s.next-1), s.Bucket, err)
+	}
+	s.notes = old
+	return s.next, nil
+}
 
 // Save implements pipeline.Store.
 func (s *Store) Save(ctx context.Context, data []byte) error {
-	ns, err := s.names(ctx)
+	n, err := s.number(ctx)
 	if err != nil {
 		return err
 	}
-	if s.next == 0 {
-		s.next = 1
-		if len(ns) > 0 {
-			s.next = ns[0] + 1
+	if _, err := s.obs.PutBytes(ctx, name(prefix, n), data); err != nil {
+		return fmt.Errorf("put %s in %s: %w", name(prefix, n), s.Bucket, err)
+	}
+	s.mu.Lock()
+	s.next, s.notes = n+1, nil
+	s.mu.Unlock()
+	return s.prune(ctx)
+}
+
+// prune removes old snapshots, and notes that none of those kept needs: what was
+// noted while a snapshot was stored is among those of the one before.
+func (s *Store) prune(ctx context.Context) error {
+	ns, err := s.names(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	keep := cmp.Or(s.Keep, 3)
+	if len(ns) <= keep {
+		return nil
+	}
+	notes, err := s.names(ctx, notesPrefix)
+	if err != nil {
+		return err
+	}
+	for _, n := range notes {
+		if n < ns[keep] {
+			err = errors.Join(err, s.remove(ctx, name(notesPrefix, n)))
 		}
 	}
-	if _, err := s.obs.PutBytes(ctx, name(s.next), data); err != nil {
-		return fmt.Errorf("put %s in %s: %w", name(s.next), s.Bucket, err)
+	for _, n := range ns[keep:] {
+		err = errors.Join(err, s.remove(ctx, name(prefix, n)))
 	}
-	s.next++
-	for _, n := range ns[min(cmp.Or(s.Keep, 3)-1, len(ns)):] {
-		if err := s.obs.Delete(ctx, name(n)); err != nil {
-			return fmt.Errorf("delete %s from %s: %w", name(n), s.Bucket, err)
-		}
+	return err
+}
+
+func (s *Store) remove(ctx context.Context, object string) error {
+	if err := s.obs.Delete(ctx, object); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("delete %s from %s: %w", object, s.Bucket, err)
 	}
 	return nil
 }
 
-// Load implements pipeline.Store.
-func (s *Store) Load(ctx context.Context, try func(string, []byte) error) error {
-	ns, err := s.names(ctx)
+// Note implements pipeline.Store. The notes that follow one snapshot are one
+// object, put anew for each: they are few and small.
+func (s *Store) Note(ctx context.Context, data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.numbered(ctx)
 	if err != nil {
 		return err
 	}
+	all := append(s.notes[:len(s.notes):len(s.notes)], pipeline.FrameNote(data)...)
+	if _, err := s.obs.PutBytes(ctx, name(notesPrefix, n-1), all); err != nil {
+		return fmt.Errorf("put %s in %s: %w", name(notesPrefix, n-1), s.Bucket, err)
+	}
+	s.notes = all
+	return nil
+}
+
+// Load implements pipeline.Store.
+func (s *Store) Load(ctx context.Context, try func(string, []byte, [][]byte) error) error {
+	ns, err := s.names(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	if len(ns) == 0 {
+		notes, err := s.notesSince(ctx, 0)
+		if err != nil || len(notes) == 0 {
+			return cmp.Or(err, error(pipeline.ErrNoSnapshot))
+		}
+		return try("", nil, notes)
+	}
 	var errs []error
 	for _, n := range ns {
-		where := s.Bucket + "/" + name(n)
-		data, err := s.obs.GetBytes(ctx, name(n))
+		where := s.Bucket + "/" + name(prefix, n)
+		data, err := s.obs.GetBytes(ctx, name(prefix, n))
+		var notes [][]byte
 		if err == nil {
-			err = try(where, data)
+			notes, err = s.notesSince(ctx, n-1)
+		}
+		if err == nil {
+			err = try(where, data, notes)
 		}
 		if err == nil {
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", where, err))
 	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
+	return errors.Join(errs...)
+}
+
+func (s *Store) notesSince(ctx context.Context, n uint64) (notes [][]byte, err error) {
+	ns, err := s.names(ctx, notesPrefix)
+	if err != nil {
+		return nil, err
 	}
-	return pipeline.ErrNoSnapshot
+	for _, k := range slices.Backward(ns) {
+		if k < n {
+			continue
+		}
+		text, err := s.obs.GetBytes(ctx, name(notesPrefix, k))
+		if err != nil {
+			return nil, fmt.Errorf("get %s from %s: %w", name(notesPrefix, k), s.Bucket, err)
+		}
+		notes = append(notes, pipeline.UnframeNotes(text)...)
+	}
+	return notes, nil
 }

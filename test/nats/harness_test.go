@@ -138,8 +138,13 @@ var packRules = sync.OnceValue(func() *rules.Set {
 func (w *world) run(sources []ingest.Source, log *slog.Logger) {
 	w.stream = &pipeline.Stream{
 		Rules: packRules(), Sources: sources, Sink: w, Decode: decode.Options{}, Lateness: lateness, Workers: 1,
-		Counters: new(pipeline.Counters), Now: time.Now, Log: log, Generation: 1,
-		Dead: func(d sinks.DeadLetter) { w.t.Errorf("dead letter: %s %s %s", d.Reason, d.Error, d.Data) },
+		Counters: new(pipeline.Counters), Now: time.Now, Log: log,
+		Dead: func(_ context.Context, ds []sinks.DeadLetter) error {
+			for _, d := range ds {
+				w.t.Errorf("dead letter: %s %s %s", d.Reason, d.Error, d.Data)
+			}
+			return nil
+		},
 	}
 	if err := w.stream.Init(w.t.Context()); err != nil {
 		w.t.Fatal(err)

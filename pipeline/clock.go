@@ -1,0 +1,42 @@
+package pipeline
+
+import (
+	"sync"
+	"time"
+)
+
+// steadyClock tells the time by which idle sources move the watermark. A clock
+// that is set forward would make everything late that comes until it is set back,
+// so only what really passed counts, and what a server that stores messages says.
+type steadyClock struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	start time.Time // with the reading of the monotonic clock
+	ahead int64     // of start and what passed since: that a server's clock is
+}
+
+// read returns nanoseconds since the epoch: the wall clock, or what passed since
+// the first reading if that is less.
+func (c *steadyClock) read() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.now()
+	return min(t.UnixNano(), c.steady(t))
+}
+
+func (c *steadyClock) steady(t time.Time) int64 {
+	if c.start.IsZero() {
+		c.start = t
+	}
+	return c.start.UnixNano() + int64(t.Sub(c.start)) + c.ahead
+}
+
+// observe learns when a server stored a message: it is at least that late.
+func (c *steadyClock) observe(stored int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if behind := stored - c.steady(c.now()); behind > 0 {
+		c.ahead += behind
+	}
+}
