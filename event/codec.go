@@ -36,7 +36,7 @@ func (e *Event) AppendBinary(b []byte) []byte {
 	b = appendFloat(b, e.HTTP.DurationMS)
 	b = appendFloat(b, e.RPC.DurationMS)
 	e.eachText(func(s *string) { b = appendText(b, *s) })
-	b = appendAny(b, e.incidentTree())
+	b = appendAny(b, e.derivedTree())
 	return appendAny(b, anyTree(e.Attrs()))
 }
 
@@ -63,7 +63,7 @@ func (e *Event) DecodeBinary(b []byte) error {
 	e.HTTP.DurationMS = r.float()
 	e.RPC.DurationMS = r.float()
 	e.eachText(func(s *string) { *s = r.text() })
-	e.setIncident(r.any(0))
+	e.setDerived(r.any(0))
 	if tree, ok := r.any(0).(map[string]any); ok {
 		e.SetAttrs(tree)
 	}
@@ -81,6 +81,60 @@ func (e *Event) eachText(f func(*string)) {
 		f(s)
 	}
 	e.eachString(f)
+}
+
+// derivedTree is what an event has that came from no record, nil for most.
+func (e *Event) derivedTree() any {
+	if e.Hop != nil {
+		return map[string]any{"hop": e.Hop.tree()}
+	}
+	return e.incidentTree()
+}
+
+func (e *Event) setDerived(v any) {
+	if m, ok := v.(map[string]any); ok {
+		if tree, ok := m["hop"].(map[string]any); ok {
+			e.Hop = new(Hop)
+			e.Hop.set(tree)
+			return
+		}
+	}
+	e.setIncident(v)
+}
+
+func (h *Hop) texts() map[string]*string {
+	return map[string]*string{
+		"side": &h.Side, "peer": &h.Peer, "step": &h.Step, "from_service": &h.FromService, "from_logger": &h.FromLogger,
+		"usual_service": &h.UsualService, "usual_logger": &h.UsualLogger,
+	}
+}
+
+func (h *Hop) numbers() map[string]*float64 {
+	return map[string]*float64{
+		"gap_ms": &h.GapMS, "p50_ms": &h.P50MS, "p90_ms": &h.P90MS, "share": &h.Share, "usual_share": &h.UsualShare,
+	}
+}
+
+func (h *Hop) tree() map[string]any {
+	t := map[string]any{"seen": h.Seen, "known": h.Known}
+	for name, p := range h.texts() {
+		t[name] = *p
+	}
+	for name, p := range h.numbers() {
+		t[name] = *p
+	}
+	return t
+}
+
+func (h *Hop) set(t map[string]any) {
+	h.Seen, _ = t["seen"].(int)
+	h.Known, _ = t["known"].(int)
+	for name, p := range h.texts() {
+		*p, _ = t[name].(string)
+	}
+	for name, p := range h.numbers() {
+		*p, _ = t[name].(float64)
+	}
 }
 
 // incidentTree is the incident as a tree, nil if there is none.

@@ -45,6 +45,10 @@ type Event struct {
 	// `from: incidents` read.
 	Incident *Incident
 
+	// Hop is set on what rules with `from: hops` read: this event and the one before
+	// it in its trace.
+	Hop *Hop
+
 	Format string // how the record was decoded: "json", "logfmt", "nats-server", …
 	ID     string // an identity the sender gave (an advisory's id), else ""
 	Raw    string // the record as received, without its envelope: evidence
@@ -89,6 +93,27 @@ type Incident struct {
 	Rev, Count                       int
 	Recurrence                       int   // nth episode of its fingerprint in 30 d
 	StartedAt, OpenedAt              int64 // nanoseconds since the epoch
+}
+
+// Hop is two neighbouring events of one trace as rules with `from: hops` read
+// them: what lay between, and what was learned of such steps before. A statement
+// is a service and its logger.
+type Hop struct {
+	Side string // "to": told of the service that went on, "from": of the one before
+	Peer string // the service at the other end, "" if there is only one
+	Step string // "service/logger > service/logger"
+
+	FromService, FromLogger string // the event before
+	GapMS                   float64
+
+	Seen         int     // gaps remembered of this very step, up to 200
+	P50MS, P90MS float64 // … their quantiles
+
+	Known int     // steps remembered out of the statement before, up to 500
+	Share float64 // … part of them that was this one
+	// … and what followed most often, with its part.
+	UsualService, UsualLogger string
+	UsualShare                float64
 }
 
 // TimeQuality says where an event's time comes from, best first.

@@ -58,14 +58,14 @@ func (b *builder) sourceText() string {
 
 // eventScope is what an expression about one event may read.
 func (b *builder) eventScope(what string) *scope {
-	return &scope{what: what, event: true, incident: b.rule.FromIncidents, lists: b.doc.file.lists, slots: b.slots}
+	return &scope{what: what, event: true, incident: b.rule.FromIncidents, hop: b.rule.FromHops, lists: b.doc.file.lists, slots: b.slots}
 }
 
 // stateScope is what an expression may read that the engine evaluates, with the
 // state of a key at hand: an event, if there is one, the key, aggregates, steps.
 func (b *builder) stateScope(what string, event bool) *scope {
 	return &scope{
-		what: what, event: event, incident: b.rule.FromIncidents, lists: b.doc.file.lists,
+		what: what, event: event, incident: b.rule.FromIncidents, hop: b.rule.FromHops, lists: b.doc.file.lists,
 		aggs: b.aggs, counts: b.count, keys: b.group, steps: b.steps, window: b.aggs != nil,
 	}
 }
@@ -75,8 +75,8 @@ func (b *builder) from() {
 	if !ok {
 		return
 	}
-	i, ok := b.enum(e, "events", "incidents")
-	b.rule.FromIncidents = ok && i == 1
+	i, ok := b.enum(e, "events", "incidents", "hops")
+	b.rule.FromIncidents, b.rule.FromHops = ok && i == 1, ok && i == 2
 }
 
 func (b *builder) match() {

@@ -31,8 +31,8 @@ type Field struct {
 	Name string // dotted: http.status
 	Type FieldType
 	Doc  string
-	// Incident: only in rules with `from: incidents`.
-	Incident bool
+	// Incident: only in rules with `from: incidents`. Hop: only with `from: hops`.
+	Incident, Hop bool
 
 	text  func(*event.Event) string
 	int   func(*event.Event) int
@@ -106,6 +106,39 @@ func incidentMap(name, doc string, get func(*event.Incident) map[string]string) 
 			return event.Value{Kind: event.Tree, Any: get(e.Incident)}
 		},
 	}
+}
+
+func hopText(name, doc string, get func(*event.Hop) string) Field {
+	f := textField("hop."+name, doc, func(e *event.Event) string {
+		if e.Hop == nil {
+			return ""
+		}
+		return get(e.Hop)
+	})
+	f.Hop = true
+	return f
+}
+
+func hopInt(name, doc string, get func(*event.Hop) int) Field {
+	f := intField("hop."+name, doc, func(e *event.Event) int {
+		if e.Hop == nil {
+			return 0
+		}
+		return get(e.Hop)
+	})
+	f.Hop = true
+	return f
+}
+
+func hopFloat(name, doc string, get func(*event.Hop) float64) Field {
+	f := floatField("hop."+name, doc, func(e *event.Event) float64 {
+		if e.Hop == nil {
+			return 0
+		}
+		return get(e.Hop)
+	})
+	f.Hop = true
+	return f
 }
 
 var fieldTable = []Field{
@@ -184,6 +217,21 @@ var fieldTable = []Field{
 			return event.Value{Kind: event.Tree, Any: time.Unix(0, e.Incident.OpenedAt).UTC()}
 		},
 	},
+
+	hopText("side", "which end `service` is: `to`, that of the event itself, or `from`, that of the event before", func(h *event.Hop) string { return h.Side }),
+	hopText("peer", "service at the other end, \"\" if there is only one", func(h *event.Hop) string { return h.Peer }),
+	hopText("step", "names the step: `service/logger > service/logger`", func(h *event.Hop) string { return h.Step }),
+	hopText("from_service", "service of the event before", func(h *event.Hop) string { return h.FromService }),
+	hopText("from_logger", "logger of the event before", func(h *event.Hop) string { return h.FromLogger }),
+	hopFloat("gap_ms", "time since the event before in milliseconds", func(h *event.Hop) float64 { return h.GapMS }),
+	hopInt("seen", "how many gaps of this very step are remembered, at most 200", func(h *event.Hop) int { return h.Seen }),
+	hopFloat("p50_ms", "median of the gaps remembered", func(h *event.Hop) float64 { return h.P50MS }),
+	hopFloat("p90_ms", "0.9 quantile of the gaps remembered", func(h *event.Hop) float64 { return h.P90MS }),
+	hopInt("known", "how many steps out of the statement before are remembered, at most 500", func(h *event.Hop) int { return h.Known }),
+	hopFloat("share", "part of those that was this step", func(h *event.Hop) float64 { return h.Share }),
+	hopText("usual_service", "service of what followed most often", func(h *event.Hop) string { return h.UsualService }),
+	hopText("usual_logger", "logger of what followed most often", func(h *event.Hop) string { return h.UsualLogger }),
+	hopFloat("usual_share", "part of the steps remembered that was the most frequent one", func(h *event.Hop) float64 { return h.UsualShare }),
 }
 
 // fieldIndex finds a field by its dotted name; fieldGroups the members of http,
@@ -216,6 +264,7 @@ func init() {
 var closed = map[string][]string{
 	"kind":              {"log", "nats", "incident"},
 	"level":             {"trace", "debug", "info", "warn", "error", "fatal"},
+	"hop.side":          {"from", "to"},
 	"incident.state":    {"open", "resolved"},
 	"incident.severity": {"info", "warning", "error", "critical"},
 	"rpc.code": {
@@ -230,7 +279,7 @@ func eventTree(e *event.Event) map[string]any {
 	tree := map[string]any{"attrs": e.Attrs()}
 	for i := range fieldTable {
 		f := &fieldTable[i]
-		if f.Incident && e.Incident == nil {
+		if f.Incident && e.Incident == nil || f.Hop && e.Hop == nil {
 			continue
 		}
 		group, name, dotted := strings.Cut(f.Name, ".")

@@ -17,7 +17,7 @@ func (s *Set) finish(rep *report) {
 		r.warn(rep)
 		s.plans = append(s.plans, newPlan(r, s.atoms))
 	}
-	s.events, s.incidents = buildIndexes(s.plans, s.atoms)
+	s.index()
 }
 
 // checkCycles reports rules over incidents that read one another, as far as their

@@ -48,6 +48,9 @@ func (c *canon) sum() string {
 func (r *Rule) hashSelect(c *canon) {
 	c.put("kind", r.Kind)
 	c.put("incidents", r.FromIncidents)
+	if r.FromHops {
+		c.put("hops", true)
+	}
 	c.put("match", r.match)
 	for i, g := range r.groupBy {
 		c.put("key", r.KeyNames[i])

@@ -50,7 +50,10 @@ type limit struct {
 func (m *Matcher) choose(ev *event.Event) {
 	m.chosen = m.chosen[:0]
 	ix := m.set.events
-	if ev.Kind == incidentKind {
+	switch {
+	case ev.Hop != nil:
+		ix = m.set.hops
+	case ev.Kind == incidentKind:
 		ix = m.set.incidents
 	}
 	m.visit(ix)

@@ -63,17 +63,23 @@ func (t *atomTable) either(kids []cond) cond {
 	return cond(len(t.nodes) - 1)
 }
 
-// buildIndexes indexes the rules over events and those over incidents.
-func buildIndexes(plans []plan, t *atomTable) (events, incidents *index) {
-	var e, i []way
-	for n := range plans {
-		if plans[n].rule.FromIncidents {
-			i = append(i, plans[n].ways(int32(n), t)...)
-			continue
+// index indexes the rules by what they read.
+func (s *Set) index() {
+	var events, incidents, hops []way
+	for n := range s.plans {
+		r, ways := s.plans[n].rule, s.plans[n].ways(int32(n), s.atoms)
+		switch {
+		case r.FromIncidents:
+			incidents = append(incidents, ways...)
+		case r.FromHops:
+			s.hopping = r
+			hops = append(hops, ways...)
+		default:
+			events = append(events, ways...)
 		}
-		e = append(e, plans[n].ways(int32(n), t)...)
 	}
-	return t.index(e, maxIndexDepth), t.index(i, maxIndexDepth)
+	s.events, s.incidents = s.atoms.index(events, maxIndexDepth), s.atoms.index(incidents, maxIndexDepth)
+	s.hops = s.atoms.index(hops, maxIndexDepth)
 }
 
 const (

@@ -30,7 +30,8 @@ type matcherState struct {
 
 // Match appends to out the rules that ev concerns, by Rule.Index. Keys and
 // string args may be views on ev: use them before ev's buffer goes, or make the
-// matches anew from a clone.
+// matches anew from a clone. Where rules read hops, an event of a trace has a last
+// match that only says so.
 func (m *Matcher) Match(ev *event.Event, out []Match) []Match {
 	m.env.Event = ev
 	m.memo.next()
@@ -39,6 +40,9 @@ func (m *Matcher) Match(ev *event.Event, out []Match) []Match {
 		out = m.plan(&m.set.plans[i], out)
 	}
 	m.env.Event = nil
+	if m.set.hopping != nil && ev.TraceID != "" && ev.Hop == nil && ev.Kind != incidentKind {
+		out = append(out, Match{Rule: m.set.hopping, Hops: true})
+	}
 	return out
 }
 

@@ -61,7 +61,7 @@ func (a *analysis) resolvePath(n *ast.MemberNode, root *ast.IdentifierNode, name
 	case a.scalar(root.Value):
 		a.fail(names[0].Location().From, names[0].Location().To, codeField, fmt.Sprintf("%s has no fields", root.Value), "", "")
 		return a.any(n)
-	case !a.sc.event || root.Value == "incident" && !a.sc.incident:
+	case !a.sc.event || a.sc.hides(root.Value):
 		return a.unknownName(root, dotted(root, names))
 	}
 	return a.eventPath(n, root.Value, root, names, fieldIdent, func(path string) *ident { return attrIdent(path, a.sc.slots) })

@@ -79,7 +79,7 @@ func (a *analysis) spanConstant(n ast.Node, text string) ast.Node {
 // named says whether the name is one that needs a field after it.
 func (a *analysis) named(name string) bool {
 	return name == "lists" || slices.Contains(a.sc.steps, name) || name == "window" && a.sc.window ||
-		a.sc.event && len(fieldGroups[name]) > 0 && (name != "incident" || a.sc.incident)
+		a.sc.event && len(fieldGroups[name]) > 0 && !a.sc.hides(name)
 }
 
 func (a *analysis) incomplete(name string) string {

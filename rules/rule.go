@@ -55,6 +55,8 @@ type Set struct {
 	atoms     *atomTable
 	events    *index // of the rules that read events
 	incidents *index // of those that read incidents
+	hops      *index // of those that read hops
+	hopping   *Rule  // one of those, nil: there are none
 }
 
 // Rule looks a rule up by its id; nil if there is none.
@@ -75,6 +77,7 @@ type Rule struct {
 	RenamedFrom    string
 
 	FromIncidents bool     // reads transitions of other rules instead of events
+	FromHops      bool     // reads pairs of neighbouring events of traces
 	KeyNames      []string // group key names in order; empty: one group
 
 	For            time.Duration
@@ -301,6 +304,9 @@ type Match struct {
 	Selected bool
 	// Resolve: `resolve.when` holds. Such an event need not be Selected.
 	Resolve bool
+	// Hops: the event is of a trace, and there are rules that read hops. Nothing else
+	// is set then but Rule, one of them.
+	Hops    bool
 	Parts   uint64 // bit i: Rule.Parts[i] holds
 	Key     string // group key, EncodeKey form: equal keys are equal strings
 	Hash    uint64 // of Key; decides the shard

@@ -144,7 +144,7 @@ func envelopeSchema() object {
 		"runbook":         textOf("Where it says what to do."),
 		"labels":          object{"type": "object", "additionalProperties": object{"type": "string", "minLength": 1}, "description": "For routing; values may hold {{ }}."},
 		"match":           expressionOf("Which events this rule reads."),
-		"from":            wordOf("incidents: the rule reads other rules' incidents. Default events.", "events", "incidents"),
+		"from":            wordOf("incidents: the rule reads other rules' incidents. hops: it reads each event of a trace with the one before it. Default events.", "events", "incidents", "hops"),
 		"group_by":        groupSchema(),
 		"for":             durationOf("The condition must hold this long before the incident opens. Default 0."),
 		"keep_firing_for": durationOf("The incident stays open until the condition has been false this long. Default: the window, 5m without one, 0 for absence."),

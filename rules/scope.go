@@ -12,6 +12,7 @@ type scope struct {
 
 	event    bool // the event at hand
 	incident bool // incident.*: the rule reads incidents
+	hop      bool // hop.*: the rule reads hops
 	window   bool // window.duration
 	aggs     *aggregates
 	counts   map[string]int // temporal event types: index into Env.Aggs
@@ -20,6 +21,11 @@ type scope struct {
 	lists    map[string][]any
 	slots    *slots   // of the Set, for what the matcher evaluates; nil: by path
 	later    []string // steps that come later: to say so
+}
+
+// hides says whether a group of fields is one that what the rule reads has not.
+func (sc *scope) hides(group string) bool {
+	return group == "incident" && !sc.incident || group == "hop" && !sc.hop
 }
 
 // keyName is a group key as later expressions may name it.
