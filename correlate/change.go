@@ -60,12 +60,13 @@ func (m *changed) aggs(*call, []event.Value) {}
 func (m *changed) idle() bool                { return !m.known }
 func (m *changed) reset(*call)               {}
 
-// flapping fires at a change that is the n-th within the time, span closed. A
-// reset forgets the changes, not the value.
+// flapping fires at a change that is the n-th within the time, span closed: it
+// rests on all of them, so it began with the first. A reset forgets the changes,
+// not the value.
 type flapping struct {
 	latest
 	rule  *rules.Rule
-	turns fifo[int64]    // instants of the last changes, fewer than n
+	turns fifo[mark]     // the last changes, fewer than n
 	kept  []*event.Event // the last ones, for evidence
 }
 
@@ -74,16 +75,17 @@ func (m *flapping) event(c *call, in *input) {
 		return
 	}
 	p := m.rule.Change
-	for m.turns.n > 0 && c.leaves(*m.turns.front(), int64(p.Within)) {
+	for m.turns.n > 0 && c.leaves(m.turns.front().at, int64(p.Within)) {
 		m.turns.pop()
 	}
 	m.kept = trim(m.kept, m.turns.n)
 	if m.rule.Evidence > 0 {
 		m.kept = append(trim(m.kept, min(p.Changes, m.rule.Evidence)-1), in.ev)
 	}
-	m.turns.push(c.now)
+	m.turns.push(mark{c.now, c.tally.before})
 	if m.turns.n >= p.Changes {
-		c.fire(firing{start: c.now, count: c.tally.since(c.tally.before), events: m.kept})
+		first := m.turns.front()
+		c.fire(firing{start: first.at, count: c.tally.since(first.before), events: m.kept})
 		m.turns.pop()
 	}
 }
@@ -101,13 +103,13 @@ func (m *flapping) reset(*call) {
 
 func (m *flapping) encode(e *encoder) {
 	m.latest.encode(e)
-	encodeFifo(e, &m.turns, e.int)
+	encodeFifo(e, &m.turns, e.mark)
 	e.eventList(m.kept)
 }
 
 func (m *flapping) decode(d *decoder) {
 	m.latest.decode(d)
-	decodeFifo(d, &m.turns, d.int)
+	decodeFifo(d, &m.turns, d.mark)
 	m.kept = d.eventList()
 }
 

@@ -36,17 +36,20 @@ func (change) enter(k *key, e *entry) {
 		return
 	}
 	list := filter(k.counted(), func(e *entry) bool { return value(e).Kind != event.Nil })
-	var hit bool
+	hit, v := false, instantly(k, e)
 	switch k.rule.Change.Detect {
 	case rules.Changed:
 		hit = changedAt(list, len(list)-1)
 	case rules.FirstSeen:
 		hit = firstSeen(k.rule.Change, list)
 	case rules.Flapping:
-		hit = flaps(k, list)
+		turns := flaps(k, list)
+		if hit = len(turns) >= k.rule.Change.Changes; hit {
+			v.first = turns[len(turns)-k.rule.Change.Changes]
+		}
 	}
 	if hit {
-		k.judge(instantly(k, e))
+		k.judge(v)
 	}
 }
 
@@ -75,20 +78,20 @@ func firstSeen(c *rules.Change, list []*entry) bool {
 	return e.time() >= first+int64(c.Learn)
 }
 
-// flaps: the last event is a change, and so many were within the time.
-func flaps(k *key, list []*entry) bool {
+// flaps are the changes within the time up to the last event, if that is one.
+func flaps(k *key, list []*entry) []*entry {
 	at := len(list) - 1
 	if !changedAt(list, at) {
-		return false
+		return nil
 	}
-	var n int
+	var turns []*entry
 	for i, e := range list {
 		recent := list[at].time()-e.time() <= int64(k.rule.Change.Within)
 		if recent && changedAt(list, i) && !k.gone(e) {
-			n++
+			turns = append(turns, e)
 		}
 	}
-	return n >= k.rule.Change.Changes
+	return turns
 }
 
 // gone: a reset has taken it from the windows.
