@@ -52,6 +52,7 @@ type Engine struct {
 	gen       uint64
 	buffer    reorder
 	dedup     dedup
+	hops      hops
 	stage     stage
 	matches   slab[rules.Match]
 	stats     Stats
@@ -67,6 +68,7 @@ func New(set *rules.Set, o Options) *Engine {
 	for _, r := range set.Rules {
 		e.rules = append(e.rules, newRuleState(r, o))
 	}
+	e.hops.rewire(set)
 	e.stage.rewire(e)
 	e.wake()
 	return e
@@ -204,6 +206,10 @@ func (e *Engine) deal(until int64) {
 		}
 		for i := range p.ms {
 			m := &p.ms[i]
+			if m.Hops {
+				e.hop(p.ev)
+				continue
+			}
 			r := e.rules[m.Rule.Index]
 			r.inbox = append(r.inbox, work{p.ev, m})
 		}

@@ -48,9 +48,13 @@ const maxLine = 2 << 10
 
 // evidenceOf describes an event.
 func evidenceOf(ev *event.Event, role, step string) Evidence {
+	service := ev.Service
+	if ev.Hop != nil && ev.Hop.Side == "from" {
+		service = ev.Hop.Peer // the line is the other end's
+	}
 	return Evidence{
 		At: utc(ev.Time), EventID: ev.EventID(), Role: role, Step: step,
-		Kind: ev.Kind, Service: ev.Service, Level: ev.Level, TraceID: ev.TraceID,
+		Kind: ev.Kind, Service: service, Level: ev.Level, TraceID: ev.TraceID,
 		Line: line(ev),
 	}
 }

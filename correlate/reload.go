@@ -57,6 +57,7 @@ func (e *Engine) Reload(set *rules.Set, emit func(*Transition)) Reloaded {
 	for _, r := range set.Rules {
 		e.rules = append(e.rules, newRuleState(r, e.opt))
 	}
+	e.hops.rewire(set)
 	var evs []*event.Event
 	for _, p := range buffered {
 		p.ev.SetSlots(nil)

@@ -114,6 +114,9 @@ func (e *Engine) encode() []byte {
 		enc.bool(r.rule.Signal)
 		enc.str(string(part.buf))
 	}
+	if e.hops.matcher != nil {
+		e.hops.encode(enc)
+	}
 	return enc.buf
 }
 
@@ -128,6 +131,10 @@ func (e *Engine) decode(d *decoder) {
 		olds = append(olds, oldRule{
 			id: d.str(), shape: d.str(), logic: d.str(), text: d.str(), signal: d.bool(), state: d.bytes(),
 		})
+	}
+	if d.err == nil && len(d.buf) > 0 { // there were rules over hops
+		e.hops.decode(d)
+		e.hops.rewire(e.set)
 	}
 	if d.err != nil {
 		return

@@ -62,6 +62,9 @@ type Set struct {
 // Rule looks a rule up by its id; nil if there is none.
 func (s *Set) Rule(id string) *Rule { return s.byID[id] }
 
+// ReadsHops reports whether there are rules with `from: hops`.
+func (s *Set) ReadsHops() bool { return s.hopping != nil }
+
 // Rule is one checked and compiled rule.
 type Rule struct {
 	Index int

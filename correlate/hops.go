@@ -1,0 +1,340 @@
+package correlate
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"corral/event"
+	"corral/rules"
+)
+
+// hops makes of the events of traces, in order, what rules with `from: hops`
+// read, and learns what is usual: how long it takes from one statement to the
+// next, and which one follows. A statement is a service and its logger. What was
+// learned has no age: it is the last so many times, whenever that was.
+type hops struct {
+	matcher *rules.Matcher // nil: no rule reads hops
+	matches []rules.Match
+	traces  map[string]*event.Event // the last event of each
+	order   fifo[idAt]              // traces by the time of that; entries may be out of date
+	known   map[statement]*departures
+	clock   uint64 // counts events: departures.used
+}
+
+// What is remembered.
+const (
+	hopReach      = int64(time.Minute) // longest gap of a hop
+	maxTraces     = 100_000
+	maxStatements = 10_000
+	maxDepartures = 500 // of a statement
+	maxGaps       = 200 // of a hop
+)
+
+type statement struct{ service, logger string }
+
+func (s statement) String() string { return s.service + "/" + s.logger }
+
+func statementOf(ev *event.Event) statement { return statement{ev.Service, ev.Logger} }
+
+// departures are the last times that something followed a statement.
+type departures struct {
+	name  statement
+	used  uint64
+	next  map[statement]*arrival
+	list  []*arrival     // the same, in the order in which they came up
+	ring  fifo[*arrival] // by departure, at most maxDepartures
+	usual *arrival       // followed most often; of several the one that did so first
+}
+
+// arrival is a statement that followed another.
+type arrival struct {
+	to     statement
+	step   string
+	n      int           // times in the ring
+	gaps   fifo[float64] // the last ones, milliseconds
+	sorted []float64     // the same
+}
+
+// rewire takes the rules of a set; without one that reads hops nothing is kept.
+func (h *hops) rewire(set *rules.Set) {
+	if !set.ReadsHops() {
+		*h = hops{}
+		return
+	}
+	h.matcher = set.Matcher()
+	if h.traces == nil {
+		h.traces, h.known = make(map[string]*event.Event), make(map[statement]*departures)
+	}
+}
+
+// hop takes the next event of a trace, and gives the rules over hops theirs.
+func (e *Engine) hop(ev *event.Event) {
+	for _, hop := range e.hops.read(ev) {
+		h := &e.hops
+		h.matches = h.matcher.Match(hop, h.matches[:0])
+		kept := e.copy(h.matches)
+		for i := range kept {
+			r := e.rules[kept[i].Rule.Index]
+			r.inbox = append(r.inbox, work{hop, &kept[i]})
+		}
+	}
+}
+
+// read returns the hop to ev as each of its services sees it. A line that was
+// recorded twice is one.
+func (h *hops) read(ev *event.Event) []*event.Event {
+	h.expire(ev.Time)
+	prev := h.traces[ev.TraceID]
+	if prev != nil && prev.Time == ev.Time && prev.Raw == ev.Raw && prev.Service == ev.Service {
+		return nil
+	}
+	h.traces[ev.TraceID] = ev
+	h.order.push(idAt{ev.TraceID, ev.Time})
+	if prev == nil {
+		return nil
+	}
+	gap := float64(ev.Time-prev.Time) / float64(time.Millisecond)
+	from := h.departures(statementOf(prev))
+	to := from.arrival(statementOf(ev))
+	out := from.hop(to, prev, ev, gap)
+	from.learn(to, gap)
+	return out
+}
+
+// expire forgets traces whose last event is too old to be hopped from.
+func (h *hops) expire(now int64) {
+	for h.order.n > 0 {
+		x := h.order.front()
+		if plus(x.at, hopReach) >= now && len(h.traces) <= maxTraces {
+			return
+		}
+		if last := h.traces[x.id]; last != nil && last.Time == x.at {
+			delete(h.traces, x.id)
+		}
+		h.order.pop()
+	}
+}
+
+// departures of a statement; of too many the ones used longest ago are forgotten.
+func (h *hops) departures(s statement) *departures {
+	h.clock++
+	d := h.known[s]
+	if d == nil {
+		if len(h.known) >= maxStatements {
+			h.shed()
+		}
+		s = statement{strings.Clone(s.service), strings.Clone(s.logger)}
+		d = &departures{name: s, next: make(map[statement]*arrival)}
+		h.known[s] = d
+	}
+	d.used = h.clock
+	return d
+}
+
+func (h *hops) shed() {
+	all := h.byUse()
+	for _, d := range all[:len(all)/8+1] {
+		delete(h.known, d.name)
+	}
+}
+
+// byUse lists what is known, what was used longest ago first.
+func (h *hops) byUse() []*departures {
+	all := make([]*departures, 0, len(h.known))
+	for _, d := range h.known {
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b *departures) int { return int(int64(a.used - b.used)) })
+	return all
+}
+
+func (d *departures) arrival(s statement) *arrival {
+	a := d.next[s]
+	if a == nil {
+		s = statement{strings.Clone(s.service), strings.Clone(s.logger)}
+		a = &arrival{to: s, step: d.name.String() + " > " + s.String()}
+		d.next[s] = a
+		d.list = append(d.list, a)
+	}
+	return a
+}
+
+// hop is the step from prev to ev with what is known of such steps so far, told
+// of the service of ev, and of that of prev if it is another.
+func (d *departures) hop(a *arrival, prev, ev *event.Event, gap float64) []*event.Event {
+	hop := event.Hop{
+		Side: "to", Step: a.step, FromService: prev.Service, FromLogger: prev.Logger, GapMS: gap,
+		Seen: a.gaps.n, Known: d.ring.n,
+	}
+	if a.gaps.n > 0 {
+		hop.P50MS, hop.P90MS = interpolate(a.sorted, 0.5), interpolate(a.sorted, 0.9)
+	}
+	if d.usual != nil {
+		all := float64(d.ring.n)
+		hop.Share, hop.UsualShare = float64(a.n)/all, float64(d.usual.n)/all
+		hop.UsualService, hop.UsualLogger = d.usual.to.service, d.usual.to.logger
+	}
+	to := *ev
+	to.Hop = &hop
+	if prev.Service == ev.Service {
+		return []*event.Event{&to}
+	}
+	hop.Peer = prev.Service
+	from, other := *ev, hop
+	other.Side, other.Peer = "from", ev.Service
+	from.Hop = &other
+	from.Service, from.Instance, from.Host = prev.Service, prev.Instance, prev.Host
+	return []*event.Event{&to, &from}
+}
+
+// learn notes a step.
+func (d *departures) learn(a *arrival, gap float64) {
+	d.ring.push(a)
+	a.n++
+	a.note(gap)
+	if d.usual == nil || a.n > d.usual.n {
+		d.usual = a
+	}
+	if d.ring.n > maxDepartures {
+		d.forget(d.ring.pop())
+	}
+}
+
+// forget takes the oldest departure out.
+func (d *departures) forget(a *arrival) {
+	a.n--
+	if a.gaps.n > a.n {
+		a.drop()
+	}
+	if a.n == 0 {
+		delete(d.next, a.to)
+		d.list = slices.DeleteFunc(d.list, func(x *arrival) bool { return x == a })
+	}
+	if a == d.usual {
+		for _, x := range d.list {
+			if x.n > d.usual.n {
+				d.usual = x
+			}
+		}
+	}
+}
+
+// note remembers a gap.
+func (a *arrival) note(gap float64) {
+	if a.gaps.n == maxGaps {
+		a.drop()
+	}
+	a.gaps.push(gap)
+	i, _ := slices.BinarySearch(a.sorted, gap)
+	a.sorted = slices.Insert(a.sorted, i, gap)
+}
+
+func (a *arrival) drop() {
+	i, _ := slices.BinarySearch(a.sorted, a.gaps.pop())
+	a.sorted = slices.Delete(a.sorted, i, i+1)
+}
+
+func (h *hops) encode(e *encoder) {
+	e.uint(h.clock)
+	h.encodeTraces(e)
+	all := h.byUse()
+	e.len(len(all))
+	for _, d := range all {
+		d.encode(e)
+	}
+}
+
+func (h *hops) encodeTraces(e *encoder) {
+	var last []*event.Event
+	for i := range h.order.n {
+		x := h.order.at(i)
+		if ev := h.traces[x.id]; ev != nil && ev.Time == x.at {
+			last = append(last, ev)
+		}
+	}
+	e.eventList(last)
+}
+
+func (h *hops) decode(d *decoder) {
+	h.clock = d.uint()
+	h.traces, h.known = make(map[string]*event.Event), make(map[statement]*departures)
+	for _, ev := range d.eventList() {
+		if ev == nil {
+			return
+		}
+		h.traces[ev.TraceID] = ev
+		h.order.push(idAt{ev.TraceID, ev.Time})
+	}
+	for range d.len() {
+		x := &departures{next: make(map[statement]*arrival)}
+		x.decode(d)
+		if d.err != nil {
+			return
+		}
+		h.known[x.name] = x
+	}
+}
+
+func (d *departures) encode(e *encoder) {
+	e.str(d.name.service)
+	e.str(d.name.logger)
+	e.uint(d.used)
+	e.len(len(d.list))
+	number := make(map[*arrival]uint64, len(d.list))
+	for i, a := range d.list {
+		number[a] = uint64(i)
+		e.str(a.to.service)
+		e.str(a.to.logger)
+		e.len(a.gaps.n)
+		for k := range a.gaps.n {
+			e.float(*a.gaps.at(k))
+		}
+	}
+	e.len(d.ring.n)
+	for i := range d.ring.n {
+		e.uint(number[*d.ring.at(i)])
+	}
+	e.uint(number[d.usual])
+}
+
+func (d *departures) decode(dec *decoder) {
+	d.name = statement{dec.str(), dec.str()}
+	d.used = dec.uint()
+	for range dec.len() {
+		a := d.arrival(statement{dec.str(), dec.str()})
+		for range dec.len() {
+			if a.gaps.n == maxGaps {
+				dec.fail()
+				return
+			}
+			if gap := dec.float(); gap >= 0 {
+				a.note(gap)
+			} else {
+				dec.fail() // NaN has no place in an order
+			}
+		}
+	}
+	for range dec.len() {
+		a := d.numbered(dec)
+		if dec.err != nil {
+			return
+		}
+		d.ring.push(a)
+		a.n++
+	}
+	d.usual = d.numbered(dec)
+	if d.ring.n == 0 || d.ring.n > maxDepartures || slices.ContainsFunc(d.list, func(a *arrival) bool { return a.gaps.n > a.n || a.n == 0 }) {
+		dec.fail()
+	}
+}
+
+// numbered reads an arrival by its place in the list.
+func (d *departures) numbered(dec *decoder) *arrival {
+	i := dec.uint()
+	if i >= uint64(len(d.list)) {
+		dec.fail()
+		return nil
+	}
+	return d.list[i]
+}
