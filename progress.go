@@ -4,44 +4,101 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
 
-	"corral/ingest"
+	"corral/correlate"
 	"corral/pipeline"
 	"corral/rules"
 )
 
-// meter tells how a batch run goes: one line that is written over on a terminal,
-// a line every few seconds elsewhere.
+// meter tells how a run over history goes: one line that is written over on a
+// terminal, a line every few seconds elsewhere.
 type meter struct {
 	w        io.Writer
 	lane     *pipeline.Lane
-	files    *ingest.Files // nil: how much there is to read is not known
-	sources  []ingest.Partition
+	src      *source
 	on       bool
 	terminal bool
 	every    time.Duration
 	began    time.Time
 	told     time.Time
+	before   uint64 // events of a run that is gone on with
+	rules    map[string]*ruleCount
 }
 
-func (b *batchRun) meter(e env, src ingest.Puller, files *ingest.Files, lane *pipeline.Lane) *meter {
+// ruleCount is a line of the summary.
+type ruleCount struct {
+	id, worst              string
+	incidents, pages, open int
+}
+
+func newMeter(mode string, e env, src *source, lane *pipeline.Lane) *meter {
 	f, ok := e.err.(*os.File)
-	m := &meter{w: e.err, lane: lane, files: files, sources: src.Partitions(), began: time.Now(), every: 5 * time.Second}
+	m := &meter{w: e.err, lane: lane, src: src, began: time.Now(), every: 5 * time.Second, rules: map[string]*ruleCount{}}
 	m.terminal = ok && term.IsTerminal(int(f.Fd()))
-	m.on = b.progress == "on" || b.progress == "auto"
+	m.on = mode == "on" || mode == "auto"
 	if m.terminal {
 		m.every = 200 * time.Millisecond
 	}
 	m.told = m.began
+	m.watch()
 	return m
 }
 
-// plan says what is going to be done.
-func (m *meter) plan(set *rules.Set, rng, begin pipeline.Range, loc *time.Location) {
+// watch counts what the lane lets through.
+func (m *meter) watch() {
+	keep := m.lane.Keep
+	m.lane.Keep = func(t *correlate.Transition) bool {
+		if keep != nil && !keep(t) {
+			return false
+		}
+		m.count(t)
+		return true
+	}
+}
+
+func (m *meter) count(t *correlate.Transition) {
+	r := m.rules[t.RuleID]
+	if r == nil {
+		r = &ruleCount{id: t.RuleID}
+		m.rules[t.RuleID] = r
+	}
+	switch {
+	case t.Rev == 1:
+		r.incidents++
+		r.open++
+	case t.State == "resolved" && r.open > 0:
+		r.open--
+	}
+	if t.Notified && t.State == "open" {
+		r.pages++
+	}
+	if severityRank(t.Severity) > severityRank(r.worst) {
+		r.worst = t.Severity
+	}
+}
+
+func severityRank(s string) int {
+	return slices.Index([]string{"info", "warning", "error", "critical"}, s)
+}
+
+// planned is what a run is going to do.
+type planned struct {
+	set        *rules.Set
+	rng, begin pipeline.Range
+	loc        *time.Location
+	flags      *batchFlags
+	outputs    []string
+	resumed    *interruption
+}
+
+// plan says it, before anything is read.
+func (m *meter) plan(p planned) {
 	if !m.on {
 		return
 	}
@@ -49,13 +106,35 @@ func (m *meter) plan(set *rules.Set, rng, begin pipeline.Range, loc *time.Locati
 		if ns == 0 {
 			return otherwise
 		}
-		return time.Unix(0, ns).In(loc).Format("2006-01-02 15:04:05 MST")
+		return time.Unix(0, ns).In(p.loc).Format("2006-01-02 15:04:05 MST")
 	}
-	fmt.Fprintf(m.w, "%s, %s, from %s to %s", plural(len(set.Rules), "rule"), plural(len(m.sources), "source"), at(rng.From, "the beginning"), at(rng.To, "the end"))
-	if begin.From != rng.From {
-		fmt.Fprintf(m.w, ", warm-up from %s", at(begin.From, ""))
+	span := at(p.rng.From, "the beginning") + " to " + at(p.rng.To, "the end")
+	if p.begin.From != p.rng.From {
+		span += fmt.Sprintf(", warm-up from %s (%s: the longest window)", at(p.begin.From, ""), rules.FormatDuration(time.Duration(p.rng.From-p.begin.From)))
 	}
-	fmt.Fprintln(m.w)
+	lines := [][2]string{
+		{"source", m.src.describe()},
+		{"range", span},
+		{"rules", fmt.Sprintf("%d, from %s", len(p.set.Rules), strings.Join(slices.Concat(p.flags.rules, packNames(p.flags.packs)), ", "))},
+		{"run", fmt.Sprintf("%s, lateness %s", plural(p.flags.workers, "worker"), rules.FormatDuration(p.flags.lateness))},
+	}
+	if len(p.outputs) > 0 {
+		lines = append(lines, [2]string{"output", strings.Join(p.outputs, "; ")})
+	}
+	if p.resumed != nil {
+		m.before = p.resumed.checkpoint.Events()
+		lines = append(lines, [2]string{"resumed", fmt.Sprintf("after %d events", m.before)})
+	}
+	for _, l := range lines {
+		fmt.Fprintf(m.w, "%-8s %s\n", l[0], l[1])
+	}
+}
+
+func packNames(packs []string) (names []string) {
+	for _, p := range packs {
+		names = append(names, "pack "+p)
+	}
+	return names
 }
 
 // step is called after every batch.
@@ -66,11 +145,12 @@ func (m *meter) step() {
 	}
 	m.told = now
 	n := m.lane.Counters.Events.Load()
-	line := fmt.Sprintf("%s events, %s/s", short(float64(n)), short(float64(n)/now.Sub(m.began).Seconds()))
+	line := fmt.Sprintf("%s events, %s/s", short(float64(n)), short(float64(n-min(n, m.before))/now.Sub(m.began).Seconds()))
 	if t := m.lane.Counters.MaxEventTime.Load(); t != 0 {
 		line += ", at " + time.Unix(0, t).UTC().Format("2006-01-02 15:04:05 MST")
 	}
-	line += m.left(now)
+	line += fmt.Sprintf(", %d incidents", m.lane.Counters.Opened.Load())
+	line = m.left(now) + line
 	if m.terminal {
 		fmt.Fprintf(m.w, "\r\x1b[K%s", line)
 		return
@@ -78,18 +158,22 @@ func (m *meter) step() {
 	fmt.Fprintln(m.w, line)
 }
 
-// left is how much of the files has been read, and how long the rest will take.
+const barWidth = 20
+
+// left is a bar of how much has been read, and how long the rest will take; in a
+// log the share alone.
 func (m *meter) left(now time.Time) string {
-	if m.files == nil {
+	done, ok := m.src.share()
+	if !ok {
 		return ""
 	}
-	st := m.files.Stats()
-	if st.Total <= 0 || st.Read <= 0 || st.Read > st.Total {
-		return ""
+	rest := time.Duration(float64(now.Sub(m.began)) * (1/done - 1)).Round(time.Second)
+	text := fmt.Sprintf("%3.0f %%, %s left  ", 100*done, rest)
+	if !m.terminal {
+		return text
 	}
-	done := float64(st.Read) / float64(st.Total)
-	rest := time.Duration(float64(now.Sub(m.began)) * (1/done - 1))
-	return fmt.Sprintf(", %.0f %%, %s left", 100*done, rest.Round(time.Second))
+	n := int(done * barWidth)
+	return "[" + strings.Repeat("=", n) + strings.Repeat(" ", barWidth-n) + "] " + text
 }
 
 func (m *meter) end() {
@@ -100,6 +184,9 @@ func (m *meter) end() {
 
 // summary says what came of it.
 func (m *meter) summary(runID string, stored bool) {
+	if m.on {
+		m.table()
+	}
 	c := &m.lane.Counters
 	took := time.Since(m.began)
 	fmt.Fprintf(m.w, "%d events in %d records, %d matched; %d incidents opened, %d resolved", c.Events.Load(), c.Records.Load(), c.Matched.Load(), c.Opened.Load(), c.Resolved.Load())
@@ -111,10 +198,33 @@ func (m *meter) summary(runID string, stored bool) {
 			fmt.Fprintf(m.w, "; %d %s", x.n, x.what)
 		}
 	}
-	fmt.Fprintf(m.w, "; %s, %s events/s\n", took.Round(time.Millisecond), short(float64(c.Events.Load())/took.Seconds()))
+	fmt.Fprintf(m.w, "; %s, %s events/s\n", took.Round(time.Millisecond), short(float64(c.Events.Load()-min(c.Events.Load(), m.before))/took.Seconds()))
 	if stored && runID != "" {
 		fmt.Fprintf(m.w, "in ClickHouse as run %s: corral incidents --run %s\n", runID, runID)
 	}
+}
+
+// table has a line for every rule that found something, the busiest first.
+func (m *meter) table() {
+	if len(m.rules) == 0 {
+		return
+	}
+	var all []*ruleCount
+	for _, r := range m.rules {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *ruleCount) int {
+		if a.incidents != b.incidents {
+			return b.incidents - a.incidents
+		}
+		return strings.Compare(a.id, b.id)
+	})
+	w := tabwriter.NewWriter(m.w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "incidents\tpages\topen at the end\tworst\t  rule")
+	for _, r := range all {
+		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t  %s\n", r.incidents, r.pages, r.open, r.worst, r.id)
+	}
+	_ = w.Flush() // to standard error
 }
 
 // short writes a number with three digits and k, M or G.

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sync"
 	"time"
 
 	"corral/correlate"
+	"corral/event"
 	"corral/ingest"
 	"corral/ingest/decode"
 	"corral/rules"
@@ -29,8 +29,22 @@ type Batch struct {
 	Workers  int
 	Shards   int
 	Now      func() time.Time // for detected_at
-	// Progress is called after every batch, from Run's goroutine; may be nil.
+	// Stop ends the reading of a partition whose records say when they arrived
+	// (streams), once both its events and their arrivals are past it by more than
+	// the lateness: nothing on time comes from before it any more. 0: never.
+	Stop int64
+	// Progress is called after every batch, from Run's goroutine, when all lanes
+	// have come to the same watermark; may be nil.
 	Progress func()
+	// Resume is what an interrupted run had come to, nil: begin at the beginning.
+	// The source must be one over the same input; it may begin where the resumed
+	// run stopped, or before.
+	Resume *Checkpoint
+	// Grace is how long a write may go on after ctx is done, so that a run that is
+	// interrupted ends between two batches; 0: not at all.
+	Grace time.Duration
+
+	places []place // by partition: how far it was applied
 }
 
 // Lane is one rule set and where its transitions go.
@@ -42,6 +56,9 @@ type Lane struct {
 	Mode     string                           // of the transitions, "batch" if empty
 	Keep     func(*correlate.Transition) bool // nil: all
 	Trace    func(correlate.TraceEvent)       // see correlate.Options
+	// Watch is told of every event that met a rule, before it takes effect, and
+	// whether it came too late to; nil costs nothing.
+	Watch func(ev *event.Event, ms []rules.Match, late bool)
 	// Engine is made by Run, and there for whoever wants to look at it afterwards.
 	Engine *correlate.Engine
 
@@ -52,11 +69,14 @@ type Lane struct {
 
 // Run reads everything. What is open at the end says truncated_end in its last
 // revision, so transitions are held back while that may still have to be said.
+// After an error of ctx, Checkpoint tells how far it came.
 func (b *Batch) Run(ctx context.Context) error {
-	for _, l := range b.Lanes {
-		l.start(b)
+	if err := b.start(); err != nil {
+		return err
 	}
-	if err := b.merge(ctx); err != nil {
+	work, stop := b.outlive(ctx)
+	defer stop()
+	if err := b.merge(ctx, work); err != nil {
 		return err
 	}
 	for _, l := range b.Lanes {
@@ -64,18 +84,44 @@ func (b *Batch) Run(ctx context.Context) error {
 			l.Engine.Finish(end, l.core.emit)
 		}
 		l.hold.end()
-		if err := l.write(ctx); err != nil {
+		if err := l.write(work); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *Lane) start(b *Batch) {
-	l.now = b.Now
-	l.Engine = correlate.New(l.Rules, correlate.Options{Shards: b.Shards, Trace: l.Trace})
+// outlive is ctx, but done only Grace later.
+func (b *Batch) outlive(ctx context.Context) (context.Context, func()) {
+	if b.Grace <= 0 {
+		return ctx, func() {}
+	}
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(b.Grace, func() { cancel(context.Cause(ctx)) })
+	})
+	return work, func() { stop(); cancel(nil) }
+}
+
+func (b *Batch) start() error {
+	b.places = make([]place, len(b.Source.Partitions()))
+	if b.Resume != nil {
+		return b.restore()
+	}
+	for _, l := range b.Lanes {
+		l.start(b, correlate.New(l.Rules, l.options(b)))
+	}
+	return nil
+}
+
+func (l *Lane) options(b *Batch) correlate.Options {
+	return correlate.Options{Shards: b.Shards, Trace: l.Trace}
+}
+
+func (l *Lane) start(b *Batch, eng *correlate.Engine) {
+	l.now, l.Engine = b.Now, eng
 	l.core = newCore(l.Engine, b.Source.Partitions(), b.Lateness, &l.Counters)
-	l.core.emit = l.take
+	l.core.emit, l.core.watch = l.take, l.Watch
 	l.core.dead = func(sinks.DeadLetter) {}
 	if l == b.Lanes[0] {
 		l.core.dead = b.Dead
@@ -113,24 +159,28 @@ func (l *Lane) write(ctx context.Context) error {
 	if err := l.Sink.Write(ctx, ts); err != nil {
 		return fmt.Errorf("write incidents: %w", err)
 	}
+	l.hold.written()
 	return nil
 }
 
-// merge applies batches, always of the partition that is furthest behind. Each
-// partition is read ahead by one goroutine, so that decoding keeps every core
-// busy; what is applied next depends on event times alone.
-func (b *Batch) merge(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+// merge applies batches, always of the partition that is furthest behind. Those
+// that are being read are read ahead by one goroutine each, so that decoding keeps
+// every core busy; what is applied next depends on event times alone. It stops
+// between two batches when ctx is done; writes last as long as work.
+func (b *Batch) merge(ctx, work context.Context) error {
+	reading, cancel := context.WithCancel(ctx)
 	var sets []*rules.Set
 	for _, l := range b.Lanes {
 		sets = append(sets, l.Rules)
 	}
 	p := newPool(max(b.Workers, 1), sets, b.Decode, b.Range)
 	c := b.Lanes[0].core // every lane's clocks are the same
-	ahead := readAhead{ctx: ctx, src: b.Source, pool: p, names: b.Source.Partitions()}
+	ahead := readAhead{ctx: reading, src: b.Source, pool: p, names: b.Source.Partitions(), depth: 2 * max(b.Workers, 1)}
 	defer func() { cancel(); ahead.stop(); p.close() }()
-	// One file is read far ahead; of very many each gets only its next piece.
-	ahead.start(max(1, 2*max(b.Workers, 1)/max(len(c.parts), 1)))
+	if err := b.lookAhead(reading); err != nil {
+		return err
+	}
+	ahead.start()
 	for {
 		i := c.behind()
 		if i < 0 {
@@ -146,12 +196,8 @@ func (b *Batch) merge(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for n, out := range j.wait() {
-			l := b.Lanes[n]
-			l.core.apply(out)
-			if err := l.write(ctx); err != nil {
-				return err
-			}
+		if err := b.apply(work, j); err != nil {
+			return err
 		}
 		if b.Progress != nil {
 			b.Progress()
@@ -159,62 +205,37 @@ func (b *Batch) merge(ctx context.Context) error {
 	}
 }
 
-// readAhead reads every partition a few batches ahead and has them prepared.
-type readAhead struct {
-	ctx    context.Context
-	src    ingest.Puller
-	pool   *pool
-	names  []ingest.Partition
-	queues []chan fetched
-	quit   chan struct{}
-	wg     sync.WaitGroup
-}
-
-type fetched struct {
-	job *job
-	err error
-}
-
-func (r *readAhead) start(depth int) {
-	r.quit = make(chan struct{})
-	r.queues = make([]chan fetched, len(r.names))
-	for i := range r.queues {
-		r.queues[i] = make(chan fetched, depth)
-		r.wg.Go(func() { r.read(i) })
-	}
-}
-
-func (r *readAhead) read(i int) {
-	for {
-		b, err := r.src.Next(r.ctx, i)
-		var f fetched
-		if err != nil {
-			f.err = err
-		} else {
-			b.Partition = i
-			f.job = r.pool.submit(b, r.names[i].Name, 0)
-		}
-		select {
-		case r.queues[i] <- f:
-		case <-r.quit:
-			return
-		}
-		if err != nil {
-			return
+// apply lets a batch take effect in every lane, and writes what came of it. What
+// could not be written is written first after a Resume.
+func (b *Batch) apply(work context.Context, j *job) error {
+	outs := j.wait()
+	past := b.past(outs[0])
+	for n, out := range outs {
+		b.Lanes[n].core.apply(out)
+		if past {
+			b.Lanes[n].core.parts[j.batch.Partition].ended = true
 		}
 	}
-}
-
-func (r *readAhead) next(i int) (*job, error) {
-	select {
-	case f := <-r.queues[i]:
-		return f.job, f.err
-	case <-r.ctx.Done():
-		return nil, context.Cause(r.ctx)
+	b.places[j.batch.Partition].note(&j.batch)
+	if j.batch.Done != nil {
+		if err := j.batch.Done(); err != nil {
+			return err
+		}
 	}
+	for _, l := range b.Lanes {
+		if err := l.write(work); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (r *readAhead) stop() {
-	close(r.quit)
-	r.wg.Wait()
+// past reports whether a partition has come past Stop.
+func (b *Batch) past(out *prepared) bool {
+	n := len(out.batch.Records)
+	if b.Stop == 0 || n == 0 {
+		return false
+	}
+	stop := b.Stop + int64(b.Lateness)
+	return out.reach > stop && out.batch.Records[n-1].Observed > stop
 }

@@ -30,12 +30,9 @@ func (h *holdback) add(t *correlate.Transition) {
 	h.queue = append(h.queue, e)
 }
 
-// ready takes what need not wait any more.
+// ready is what need not wait any more. It stays until written.
 func (h *holdback) ready() []*correlate.Transition {
-	n := 0
-	for n < len(h.queue) && !h.queue[n].wait {
-		n++
-	}
+	n := h.waiting()
 	if n == 0 {
 		return nil
 	}
@@ -43,9 +40,23 @@ func (h *holdback) ready() []*correlate.Transition {
 	for i, e := range h.queue[:n] {
 		out[i] = e.t
 	}
+	return out
+}
+
+// waiting is the number of the first that has to wait.
+func (h *holdback) waiting() int {
+	n := 0
+	for n < len(h.queue) && !h.queue[n].wait {
+		n++
+	}
+	return n
+}
+
+// written drops what was ready.
+func (h *holdback) written() {
+	n := h.waiting()
 	clear(h.queue[:n])
 	h.queue = h.queue[n:]
-	return out
 }
 
 // end marks what is still open; nothing waits any more.

@@ -140,6 +140,11 @@ func runBatch(t testing.TB, set *rules.Set, lines []string, workers int, latenes
 // and returns what it said and how many events it took.
 func live(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, until func(s *Stream) bool) (*collect, uint64) {
 	t.Helper()
+	return liveLogged(t, srv, set, store, slog.New(slog.DiscardHandler), until)
+}
+
+func liveLogged(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, log *slog.Logger, until func(s *Stream) bool) (*collect, uint64) {
+	t.Helper()
 	sink := &collect{}
 	src, err := jetstream.New(srv.JetStream(), jetstream.Config{Streams: []string{"LOGS"}, Durable: "corral", Tick: 100 * time.Millisecond})
 	if err != nil {
@@ -147,7 +152,7 @@ func live(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, until
 	}
 	s := &Stream{
 		Rules: set, Sources: []ingest.Source{src}, Sink: sink, Lateness: 5 * time.Second,
-		Workers: 2, Counters: new(Counters), Now: time.Now, Log: slog.New(slog.DiscardHandler), Store: store, SnapshotSize: 50,
+		Workers: 2, Counters: new(Counters), Now: time.Now, Log: log, Store: store, SnapshotSize: 50,
 	}
 	if err := s.Init(t.Context()); err != nil {
 		t.Fatal(err)

@@ -42,6 +42,7 @@ type prepared struct {
 	min     int64   // of times
 	max     int64   // of clocks
 	latest  int64   // of times
+	reach   int64   // of the clocks of all events, those outside the range too
 	matched []matched
 	dead    []sinks.DeadLetter
 	bytes   int
@@ -102,7 +103,7 @@ func prepareAll(ps []*preparer, b ingest.Batch, partition string) []*prepared {
 }
 
 func newPrepared(p *preparer, b ingest.Batch) *prepared {
-	return &prepared{batch: b, opt: p.opt, rng: p.rng, min: math.MaxInt64, max: math.MinInt64, latest: math.MinInt64}
+	return &prepared{batch: b, opt: p.opt, rng: p.rng, min: math.MaxInt64, max: math.MinInt64, latest: math.MinInt64, reach: math.MinInt64}
 }
 
 // prepare never fails: what cannot be read is in dead.
@@ -131,6 +132,7 @@ func (p *preparer) record(rec *ingest.Record) {
 }
 
 func (p *preparer) event(ev *event.Event, rec *ingest.Record) {
+	p.out.reach = max(p.out.reach, clockOf(ev, rec))
 	if !p.rng.holds(ev.Time) {
 		p.out.skipped++
 		return
@@ -143,13 +145,18 @@ func (p *preparer) event(ev *event.Event, rec *ingest.Record) {
 	}
 }
 
-// note records the event's time. A sender whose clock runs ahead of the arrival
-// must not push the watermark past everybody else: arrival is the most it moves.
-func (out *prepared) note(ev *event.Event, rec *ingest.Record) {
-	clock := ev.Time
-	if rec.Observed > 0 && clock > rec.Observed {
-		clock = rec.Observed
+// clockOf is what an event may move the watermark to: a sender whose clock runs
+// ahead of the arrival must not push it past everybody else.
+func clockOf(ev *event.Event, rec *ingest.Record) int64 {
+	if rec.Observed > 0 {
+		return min(ev.Time, rec.Observed)
 	}
+	return ev.Time
+}
+
+// note records the event's time.
+func (out *prepared) note(ev *event.Event, rec *ingest.Record) {
+	clock := clockOf(ev, rec)
 	if out.clocks == nil && clock != ev.Time {
 		out.clocks = append(make([]int64, 0, len(out.times)+1), out.times...)
 	}

@@ -143,6 +143,9 @@ func (s *Source) Describe() string {
 // Total is how many rows there are to read.
 func (s *Source) Total() uint64 { return s.total }
 
+// Last is the time of the last row there is to read.
+func (s *Source) Last() int64 { return s.last }
+
 // Partitions implements ingest.Source.
 func (s *Source) Partitions() []ingest.Partition {
 	return []ingest.Partition{{Name: "clickhouse:" + s.Table, Replay: true}}
