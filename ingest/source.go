@@ -30,6 +30,10 @@ type Batch struct {
 	// Pending is what the source still holds beyond this batch, 0 when the reader
 	// is caught up: only then may the wall clock move the watermark. -1: unknown.
 	Pending int64
+	// At is an instant, nanoseconds since the epoch, at which that was so: what comes
+	// after the batch came to the source later, however long the batch was on its
+	// way. 0: when it is handed over.
+	At int64
 	// Done is called once, when everything in the batch has taken effect and is
 	// safe: sinks accepted and snapshot stored. nil: nothing to acknowledge.
 	Done func() error

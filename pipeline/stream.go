@@ -264,6 +264,9 @@ func (s *Stream) feed(ctx context.Context, g *gate, jobs chan<- *job, b ingest.B
 // 0: as far as the clock does.
 func (s *Stream) send(ctx context.Context, jobs chan<- *job, b ingest.Batch, name string, at int64) error {
 	arrived := s.clock.read()
+	if b.At != 0 {
+		arrived = min(arrived, b.At) // what came while it waited is not late for that
+	}
 	if at != 0 {
 		arrived = at + int64(s.Lateness)
 	}

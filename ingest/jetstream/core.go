@@ -22,6 +22,10 @@ type CoreConfig struct {
 	// MaxMessages and MaxBytes bound what waits for the reader, per subject;
 	// beyond them messages are dropped and counted. Default 256 Ki and 64 MiB.
 	MaxMessages, MaxBytes int
+	// Optional: subjects that the user may not subscribe to are logged and left out.
+	// Otherwise a refusal ends Run.
+	Optional bool
+	Name     string // in front of the partitions' names, for one who reads by way of several connections
 	Tick                  time.Duration
 	Log                   *slog.Logger
 }
@@ -49,7 +53,7 @@ func NewCore(nc *nats.Conn, cfg CoreConfig) (*Core, error) {
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	c := &Core{nc: nc, cfg: cfg}
 	for i, subject := range cfg.Subjects {
-		c.parts = append(c.parts, ingest.Partition{Name: "subject:" + subject})
+		c.parts = append(c.parts, ingest.Partition{Name: cfg.Name + "subject:" + subject})
 		c.subs = append(c.subs, &coreSub{
 			nc: nc, cfg: &c.cfg, subject: subject, partition: i, stats: new(counters),
 			msgs: make(chan arrived, 1024), log: cfg.Log.With("subject", subject),
@@ -101,6 +105,9 @@ func (s *coreSub) run(ctx context.Context, emit emitFunc) error {
 	status := s.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	defer s.nc.RemoveStatusListener(status)
 	closed, err := s.subscribe(ctx)
+	if s.cfg.Optional && errors.Is(err, nats.ErrPermissionViolation) {
+		return s.leaveOut(ctx, emit, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -127,6 +134,16 @@ func (s *coreSub) run(ctx context.Context, emit emitFunc) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// leaveOut ends the partition, so that nobody waits for it.
+func (s *coreSub) leaveOut(ctx context.Context, emit emitFunc, why error) error {
+	s.log.Warn("left out: this user may not subscribe", "error", why)
+	if err := emit(ctx, ingest.Batch{Partition: s.partition, End: true}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
 }
 
 // subscribe lets the client's goroutine wait for room in msgs: what comes
@@ -188,7 +205,7 @@ func (s *coreSub) gather(m arrived) ingest.Batch {
 		}
 		break
 	}
-	b.Pending = s.waiting()
+	b.Pending, b.At = s.waiting(), m.at
 	s.stats.received.Add(uint64(len(b.Records)))
 	s.stats.last.Store(s.seq)
 	s.stats.lastTime.Store(m.at)
@@ -212,5 +229,11 @@ func (s *coreSub) idle(ctx context.Context, emit emitFunc) error {
 	if !s.nc.IsConnected() || s.waiting() > 0 {
 		return nil
 	}
-	return emit(ctx, ingest.Batch{Partition: s.partition})
+	at := time.Now()
+	short, cancel := context.WithTimeout(ctx, silence*s.cfg.Tick)
+	defer cancel()
+	if err := s.nc.FlushWithContext(short); err != nil || s.waiting() > 0 {
+		return nil //nolint:nilerr // cut off, or no longer idle: nothing to tell
+	}
+	return emit(ctx, ingest.Batch{Partition: s.partition, At: at.UnixNano()})
 }

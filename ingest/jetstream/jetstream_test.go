@@ -180,6 +180,34 @@ func TestSourceReadsInOrderAndAcknowledges(t *testing.T) {
 	}
 }
 
+// TestIdleBatchThatWaits: what an idle source says about the time is of when it
+// found nothing, not of when somebody listens.
+func TestIdleBatchThatWaits(t *testing.T) {
+	_, js := server(t)
+	src, err := New(js, quick("LOGS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = src.Close(context.Background()) })
+	var said []int64
+	err = src.readers[0].run(t.Context(), func(_ context.Context, b ingest.Batch) error {
+		if len(b.Records) == 0 {
+			said = append(said, b.At)
+			publish(t, js, 0, 1) // while the batch waits
+			return nil
+		}
+		for _, at := range said {
+			if at == 0 || at >= b.Records[0].Observed {
+				t.Errorf("all was read at %d, it says, and a message came that was stored at %d", at, b.Records[0].Observed)
+			}
+		}
+		return errStop
+	})
+	if !errors.Is(err, errStop) || len(said) == 0 {
+		t.Errorf("%d idle batches, then %v", len(said), err)
+	}
+}
+
 func TestSourceKeepsHeadersSubjectAndStoredTime(t *testing.T) {
 	_, js := server(t)
 	m := nats.NewMsg("logs.a")

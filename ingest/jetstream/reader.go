@@ -294,6 +294,7 @@ func (r *reader) gather(m *nats.Msg) (ingest.Batch, error) {
 		return b, reason
 	}
 	b.Pending = int64(r.pending) + int64(len(r.msgs))
+	b.At = b.Records[len(b.Records)-1].Observed // what follows was stored later
 	if r.acks != nil {
 		b.Done = r.acks.hand(last)
 	}
@@ -449,7 +450,24 @@ func (r *reader) idle(ctx context.Context, emit emitFunc) error {
 		return r.finish(ctx, emit)
 	}
 	r.stats.pending.Store(0)
-	return r.emit(ctx, ingest.Batch{Partition: r.partition}, emit)
+	at := time.Now()
+	if !r.heard(ctx) {
+		return nil
+	}
+	return r.emit(ctx, ingest.Batch{Partition: r.partition, Origin: r.bound.origin, At: at.UnixNano()}, emit)
+}
+
+// heard asks the server for a sign of life and reports whether nothing else came
+// before it. A heartbeat alone says what was so when it was sent: the network may
+// have held it back, and behind it are messages that were stored since.
+func (r *reader) heard(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, silence*r.tick)
+	defer cancel()
+	if err := r.nc.FlushWithContext(ctx); err != nil {
+		r.doubt = true
+		return false
+	}
+	return len(r.msgs) == 0
 }
 
 // audit compares what the consumer delivered with what came.
