@@ -94,7 +94,7 @@ type Rule struct {
 	InhibitedBy    []Inhibition
 	Signal         bool
 	Context        time.Duration // its firings show in incidents of other rules that start within this long; 0: nowhere
-	Evidence       int // events an incident keeps
+	Evidence       int           // events an incident keeps
 	Active         *Schedule
 	NotifyResolved bool
 
@@ -208,11 +208,11 @@ const (
 // Threshold compares aggregates over one window.
 type Threshold struct {
 	Window    WindowKind
-	Size      time.Duration // sliding, tumbling: length; session: gap
-	Max       time.Duration // session, bounded: longest
-	N         int           // LastN
+	Size      time.Duration  // sliding, tumbling: length; session: gap
+	Max       time.Duration  // session, bounded: longest
+	N         int            // LastN
 	Location  *time.Location // tumbling: aligned to midnight there; nil: to the epoch
-	StartPart int // Bounded: part indexes
+	StartPart int            // Bounded: part indexes
 	EndPart   int
 	Condition *Expr
 	Clear     *Expr // nil: not Condition
@@ -309,11 +309,11 @@ type Match struct {
 	Resolve bool
 	// Hops: the event is of a trace, and there are rules that read hops. Nothing else
 	// is set then but Rule, one of them.
-	Hops    bool
-	Parts   uint64 // bit i: Rule.Parts[i] holds
-	Key     string // group key, EncodeKey form: equal keys are equal strings
-	Hash    uint64 // of Key; decides the shard
-	Args    []event.Value
+	Hops  bool
+	Parts uint64 // bit i: Rule.Parts[i] holds
+	Key   string // group key, EncodeKey form: equal keys are equal strings
+	Hash  uint64 // of Key; decides the shard
+	Args  []event.Value
 }
 
 // Matcher finds the rules an event concerns. One per goroutine.
