@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=tools.mod
 CHDB     := node_modules/@chdb/lib-linux-x64-gnu/libchdb.so
 FUZZTIME ?= 20s
 
-.PHONY: build test test-nats race lint fuzz bench demo clickhouse
+.PHONY: build test test-nats race lint fuzz bench microbench demo clickhouse
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o corral .
@@ -34,8 +34,13 @@ fuzz:
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; done
 
-# Every benchmark, each with allocations; compare runs with benchstat.
+# The report bench/RESULTS.md: targets, measured figures, the machine's own limits
+# and peers. About six minutes.
 bench:
+	cd bench && $(GO) run .
+
+# Every benchmark of every package, with allocations; compare runs with benchstat.
+microbench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
 
 demo: build clickhouse

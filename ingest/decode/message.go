@@ -66,10 +66,10 @@ func (d *Decoder) messageLines(data []byte, env *envelope) {
 
 // objectAfter decodes the line as an object, and the text before it first.
 func (d *Decoder) objectAfter(data []byte, start, at int, line []byte, env *envelope) bool {
-	if end, _ := endValue(line, 0, 0); end < 0 || skipSpace(line, end) != len(line) {
-		return false
-	}
 	if start >= 0 {
+		if end, _ := endValue(line, 0, 0); end < 0 || skipSpace(line, end) != len(line) {
+			return false
+		}
 		d.piece(data[start:at], env)
 	}
 	return d.object(view(line), env)

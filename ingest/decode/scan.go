@@ -238,6 +238,13 @@ func endValue(b []byte, i, depth int) (end int, k kind) {
 	return endNumber(b, i), kNumber
 }
 
+// ValueLen returns the length of the JSON value that b begins with, -1 if there is
+// no valid one: what it takes to check a record and use nothing of it.
+func ValueLen(b []byte) int {
+	end, _ := endValue(b, 0, 0)
+	return end
+}
+
 func endLiteral(b []byte, i int, word string) int {
 	if len(b)-i < len(word) || string(b[i:i+len(word)]) != word {
 		return -1

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// figure is a measurement made several times.
+type figure struct{ Median, Min, Max float64 }
+
+func figureOf(xs []float64) figure {
+	xs = slices.Sorted(slices.Values(xs))
+	return figure{xs[len(xs)/2], xs[0], xs[len(xs)-1]}
+}
+
+// cpu is the processor time used so far: on a machine that is shared it says more
+// than the clock.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// contender is one of several things measured against each other.
+type contender struct {
+	name string
+	run  func() (events int) // does a share of work, about 20 ms and more
+}
+
+// rounds runs the contenders in turns, so that what else the machine does meets all
+// of them, and returns the processor nanoseconds per event of each.
+func rounds(n int, cs ...contender) []figure {
+	took := make([][]float64, len(cs))
+	for _, c := range cs {
+		c.run() // to warm up
+	}
+	for range n {
+		for i, c := range cs {
+			runtime.GC() // what the one before left is not this one's
+			begin := cpu()
+			events := c.run()
+			took[i] = append(took[i], float64(cpu()-begin)/float64(events))
+		}
+	}
+	out := make([]figure, len(cs))
+	for i := range took {
+		out[i] = figureOf(took[i])
+	}
+	return out
+}
+
+// mallocs is how many objects f allocates.
+func mallocs(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.Mallocs - before.Mallocs
+}
+
+// liveHeap is what the heap holds after a collection.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	return int64(ms.HeapAlloc)
+}
+
+// How figures are written.
+
+func spread(f figure, unit string, digits int) string {
+	return fmt.Sprintf("%.*f%s (%.*f–%.*f)", digits, f.Median, unit, digits, f.Min, digits, f.Max)
+}
+
+func nanos(f figure) string { return spread(f, " ns", 0) }
+
+// rate writes events per second.
+func rate(perSecond float64) string {
+	switch {
+	case perSecond >= 1e6:
+		return fmt.Sprintf("%.2f M/s", perSecond/1e6)
+	case perSecond >= 1e4:
+		return fmt.Sprintf("%.0f k/s", perSecond/1e3)
+	}
+	return fmt.Sprintf("%.0f /s", perSecond)
+}
+
+func rates(f figure) string {
+	return fmt.Sprintf("%s (%s–%s)", rate(f.Median), strings.TrimSuffix(rate(f.Min), "/s"), strings.TrimSuffix(rate(f.Max), "/s"))
+}
+
+// ratioOf is the ratio of two medians.
+func ratioOf(a, b figure) float64 { return a.Median / b.Median }
+
+func times(x float64) string {
+	if x >= 100 {
+		return fmt.Sprintf("%.0f ×", x)
+	}
+	return fmt.Sprintf("%.2f ×", x)
+}
