@@ -110,7 +110,7 @@ func (r *runFlags) check(fs *pflag.FlagSet) error {
 	if len(r.rules)+len(r.packs) == 0 {
 		return usageError("no rules: say --rules PATH or --pack NAME")
 	}
-	if len(r.streams)+len(r.subjects) == 0 && r.poll.every == 0 {
+	if len(r.streams)+len(r.subjects)+len(r.packs) == 0 && r.poll.every == 0 {
 		return usageError("nothing to read: say --stream NAME, --subject SUBJECT or --poll INTERVAL")
 	}
 	if err := r.poll.check(); err != nil {
@@ -179,26 +179,69 @@ func (r *runFlags) store(api js.JetStream) (pipeline.Store, error) {
 	return &objstore.Store{JS: api, Bucket: bucket, Replicas: r.remote.replicas}, nil
 }
 
-// sources are what --stream and --subject name.
-func (r *runFlags) sources(nc *nats.Conn, api js.JetStream, log *slog.Logger) (src []ingest.Source, streams *jetstream.Source, core *jetstream.Core, err error) {
+// intake is what a worker reads.
+type intake struct {
+	sources []ingest.Source
+	streams *jetstream.Source // nil: none
+	cores   []*jetstream.Core
+	end     func() // of connections of its own
+}
+
+// intake is what --stream, --subject and --poll name, or else what the packs read.
+func (r *runFlags) intake(ctx context.Context, nc *nats.Conn, api js.JetStream, log *slog.Logger) (*intake, error) {
+	system, end, err := r.poll.connect(ctx, &r.conn, nc, log)
+	if err != nil {
+		return nil, err
+	}
+	in := &intake{end: end}
+	if err := r.fill(in, nc, system, api, log); err != nil {
+		end()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (r *runFlags) fill(in *intake, nc, system *nats.Conn, api js.JetStream, log *slog.Logger) (err error) {
 	if len(r.streams) > 0 {
-		streams, err = jetstream.New(api, jetstream.Config{
+		in.streams, err = jetstream.New(api, jetstream.Config{
 			Streams: r.streams, Filter: r.filter, Durable: r.durable, New: r.fresh, Tick: idleTick, Log: log,
 		})
 		if err != nil {
-			return nil, nil, nil, usageError("%w", err)
+			return usageError("%w", err)
 		}
-		src = append(src, streams)
+		in.sources = append(in.sources, in.streams)
 	}
-	if len(r.subjects) > 0 {
-		log.Warn("core subscriptions cannot be replayed: what is published while this worker is away is lost", "subjects", r.subjects)
-		core, err = jetstream.NewCore(nc, jetstream.CoreConfig{Subjects: r.subjects, Queue: r.queue, Tick: idleTick, Log: log})
-		if err != nil {
-			return nil, nil, nil, usageError("%w", err)
+	cores := []jetstream.CoreConfig{{Subjects: r.subjects}}
+	conns := []*nats.Conn{nc}
+	if len(r.streams)+len(r.subjects) == 0 {
+		cores, conns = packSources(r.packs, nc, system)
+	}
+	for i, cfg := range cores {
+		if err := r.subscribe(in, conns[i], cfg, log); err != nil {
+			return err
 		}
-		src = append(src, core)
 	}
-	return src, streams, core, nil
+	if r.poll.every == 0 {
+		return nil
+	}
+	polls, err := r.poll.source(system, log)
+	in.sources = append(in.sources, polls)
+	return err
+}
+
+func (r *runFlags) subscribe(in *intake, nc *nats.Conn, cfg jetstream.CoreConfig, log *slog.Logger) error {
+	if len(cfg.Subjects) == 0 {
+		return nil
+	}
+	log.Warn("core subscriptions cannot be replayed: what is published while this worker is away is lost", "subjects", cfg.Subjects)
+	cfg.Queue, cfg.Tick, cfg.Log = r.queue, idleTick, log
+	core, err := jetstream.NewCore(nc, cfg)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	in.cores = append(in.cores, core)
+	in.sources = append(in.sources, core)
+	return nil
 }
 
 // idleTick is how often a caught-up source lets the clock move: what an absence
@@ -230,28 +273,21 @@ func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, lo
 	if err != nil {
 		return nil, err
 	}
-	src, streams, core, err := r.sources(nc, api, log)
+	in, err := r.intake(ctx, nc, api, log)
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{flags: r, log: log, nc: nc, streams: streams, core: core, sink: sink, dead: dead, endPoll: func() {}}
-	if r.poll.every > 0 {
-		polls, end, err := r.poll.open(ctx, &r.conn, nc, log)
-		if err != nil {
-			return nil, err
-		}
-		src, w.endPoll = append(src, polls), end
-	}
+	w := &worker{flags: r, log: log, nc: nc, intake: in, sink: sink, dead: dead}
 	w.stream = &pipeline.Stream{
-		Rules: set, Sources: src, Sink: sink, Dead: dead.all, Decode: dopt, Lateness: r.lateness, Workers: r.workers,
+		Rules: set, Sources: in.sources, Sink: sink, Dead: dead.all, Decode: dopt, Lateness: r.lateness, Workers: r.workers,
 		Counters: new(pipeline.Counters), Now: time.Now, Log: log,
 		Store: store, SnapshotEvery: r.snapshotEvery, DrainTimeout: r.shutdown,
 	}
 	if err := w.stream.Init(ctx); err != nil {
 		return nil, infra(err)
 	}
-	if streams != nil {
-		streams.Resume(w.stream.Positions())
+	if in.streams != nil {
+		in.streams.Resume(w.stream.Positions())
 	}
 	return w, nil
 }

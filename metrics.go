@@ -95,8 +95,8 @@ func (m *workerMetrics) sources(c collector) {
 	if m.streams != nil {
 		all = append(all, m.streams.Stats()...)
 	}
-	if m.core != nil {
-		all = append(all, m.core.Stats()...)
+	for _, core := range m.cores {
+		all = append(all, core.Stats()...)
 	}
 	for _, s := range all {
 		c.counter("corral_source_messages_total", "Messages taken from the source.", s.Received, "partition", s.Partition)

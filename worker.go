@@ -19,23 +19,20 @@ import (
 
 	"corral/correlate"
 	"corral/health"
-	"corral/ingest/jetstream"
 	"corral/pipeline"
 	"corral/reload"
 )
 
 // worker is a running `corral run`: the stream and what surrounds it.
 type worker struct {
-	flags   *runFlags
-	log     *slog.Logger
-	nc      *nats.Conn
-	streams *jetstream.Source
-	core    *jetstream.Core
-	stream  *pipeline.Stream
-	loader  *reload.Loader
-	sink    *delivery
-	dead    *letters
-	endPoll func()
+	flags *runFlags
+	log   *slog.Logger
+	nc    *nats.Conn
+	*intake
+	stream *pipeline.Stream
+	loader *reload.Loader
+	sink   *delivery
+	dead   *letters
 
 	mu      sync.Mutex // guards what follows: reloads come one at a time
 	stale   []string
@@ -82,7 +79,7 @@ func (w *worker) run(ctx context.Context) error {
 }
 
 func (w *worker) close() {
-	w.endPoll()
+	w.end()
 	if err := errors.Join(w.sink.Close(), w.dead.close()); err != nil {
 		w.log.Error("close", "error", err)
 	}

@@ -26,8 +26,8 @@ type CoreConfig struct {
 	// Otherwise a refusal ends Run.
 	Optional bool
 	Name     string // in front of the partitions' names, for one who reads by way of several connections
-	Tick                  time.Duration
-	Log                   *slog.Logger
+	Tick     time.Duration
+	Log      *slog.Logger
 }
 
 // Core reads core NATS subjects, one partition each. What is published while the

@@ -112,7 +112,25 @@ func (o Options) workerPub() []string {
 	)
 }
 
-func (o Options) workerSub() []string { return []string{"_INBOX.>", "obs.>"} }
+// AccountSubjects are what an account can be told of its JetStream, and of the
+// others where it imports it as printed here.
+func AccountSubjects() []string {
+	return []string{"obs.>", "$JS.EVENT.>", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"}
+}
+
+// SystemSubjects are what only the system account is told.
+func SystemSubjects() []string {
+	return []string{
+		"$SYS.ACCOUNT.*.CONNECT", "$SYS.ACCOUNT.*.DISCONNECT", "$SYS.ACCOUNT.*.SERVER.CONNS", "$SYS.ACCOUNT.*.CLAIMS.UPDATE",
+		"$SYS.SERVER.*.CLIENT.AUTH.ERR", "$SYS.SERVER.*.STATSZ", "$SYS.SERVER.*.SHUTDOWN", "$SYS.SERVER.*.LAMEDUCK", "$SYS.SERVER.*.OCSP.PEER.>",
+	}
+}
+
+func (o Options) workerSub() []string { return append([]string{"_INBOX.>"}, AccountSubjects()...) }
+
+// pollSub is what the user of the system account listens to: events that no
+// stream can keep while JetStream has lost its quorum.
+func pollSub() []string { return append([]string{"_INBOX.>", "$JS.EVENT.>"}, SystemSubjects()...) }
 
 // pollPub is what `corral run --poll` asks for: nothing that changes anything.
 func pollPub() []string {
@@ -146,7 +164,7 @@ func Config(o Options) (string, error) {
 	p("    users: [")
 	p("      {user: corral-poll, password: $%s, permissions: {", PollSecret)
 	p("        publish: {allow: %s}", list(pollPub(), 10))
-	p("        subscribe: {allow: %s}", list([]string{"_INBOX.>"}, 10))
+	p("        subscribe: {allow: %s}", list(pollSub(), 10))
 	p("      }}")
 	p("    ]")
 	o.configExports(p, o.System)
@@ -232,7 +250,7 @@ func NSC(o Options) (string, error) {
 	p("")
 	p("# The worker, and the one who asks the servers.")
 	p("nsc add user --account %s --name corral --allow-pub '%s' --allow-sub '%s'", o.Observer, strings.Join(o.workerPub(), ","), strings.Join(o.workerSub(), ","))
-	p("nsc add user --account %s --name corral-poll --allow-pub '%s' --allow-sub '_INBOX.>'", o.System, strings.Join(pollPub(), ","))
+	p("nsc add user --account %s --name corral-poll --allow-pub '%s' --allow-sub '%s'", o.System, strings.Join(pollPub(), ","), strings.Join(pollSub(), ","))
 	p("nsc generate creds --account %s --name corral > corral.creds", o.Observer)
 	p("nsc generate creds --account %s --name corral-poll > corral-poll.creds", o.System)
 	p("nsc push --all")
