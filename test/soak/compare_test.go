@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,6 +67,7 @@ func (r *round) compare(ctx context.Context, end time.Time) ([]string, error) {
 	heard := want.notified()
 	r.tally.alerts = len(heard.byName)
 	diffs = append(diffs, differ("ALERTS", heard, index(alerts, end))...)
+	diffs = append(diffs, unended(stored)...)
 	return append(diffs, disorder(incidents)...), nil
 }
 
@@ -210,11 +212,15 @@ type revisions struct {
 	double []string
 }
 
-// index leaves out the last word, and what came after it.
+// ownRules is what the ids of the worker's incidents about itself begin with.
+const ownRules = "corral-"
+
+// index leaves out the last word, what came after it, and what the worker tells
+// about itself.
 func index(ts []*correlate.Transition, end time.Time) *revisions {
 	v := &revisions{byName: map[string]*correlate.Transition{}}
 	for _, t := range ts {
-		if t.RuleID == overRule || t.ChangedAt.After(end) {
+		if t.RuleID == overRule || strings.HasPrefix(t.RuleID, ownRules) || t.ChangedAt.After(end) {
 			continue
 		}
 		if n := name(t); v.byName[n] != nil {
@@ -224,6 +230,24 @@ func index(ts []*correlate.Transition, end time.Time) *revisions {
 		}
 	}
 	return v
+}
+
+// unended finds what the worker says is still wrong with itself. All is well
+// again, and it knows.
+func unended(ts []*correlate.Transition) (diffs []string) {
+	open := map[string]*correlate.Transition{}
+	for _, t := range ts {
+		if strings.HasPrefix(t.RuleID, ownRules) {
+			open[t.IncidentID] = t // they come in order
+			if t.State == "resolved" {
+				delete(open, t.IncidentID)
+			}
+		}
+	}
+	for _, t := range open {
+		diffs = append(diffs, "still open: "+describe(t))
+	}
+	return diffs
 }
 
 func name(t *correlate.Transition) string { return fmt.Sprintf("%s.%d", t.IncidentID, t.Rev) }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // step is a fault at its time, or the end of one.
@@ -118,7 +120,8 @@ func deleteConsumer(ctx context.Context, r *round, _ *rand.Rand) bool {
 	return r.rig.js.DeleteConsumer(ctx, stream, durable) == nil
 }
 
-// rob takes deliveries that the worker would have had.
+// rob takes deliveries that the worker would have had: the server serves those who
+// wait in turn.
 func rob(ctx context.Context, r *round, rng *rand.Rand) bool {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
@@ -126,7 +129,7 @@ func rob(ctx context.Context, r *round, rng *rand.Rand) bool {
 	if err != nil {
 		return false
 	}
-	loot, err := thief.FetchNoWait(1 + rng.IntN(20))
+	loot, err := thief.Fetch(1+rng.IntN(20), jetstream.FetchMaxWait(200*time.Millisecond))
 	if err != nil {
 		return false
 	}

@@ -18,7 +18,8 @@
 // Compared is every field but those that tell of the run and not of the events
 // (docs/incidents.md): detected_at, detect_lag_ms, mode and run_id; rules_gen,
 // which counts the reloads of a worker; and truncated_end, which only a run that
-// ends can say. What live found late, because the clock had moved on or it came
+// ends can say. Incidents of a worker about itself, of broken rule files, are its
+// own: they must be over in the end. What live found late, because the clock had moved on or it came
 // after its time, is taken out of the stream before batch reads it: batch has no
 // clock, so it would still take some of it.
 //
