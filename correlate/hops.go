@@ -29,6 +29,7 @@ const (
 	maxStatements = 10_000
 	maxDepartures = 500 // of a statement
 	maxGaps       = 200 // of a hop
+	gapRun        = 20  // gaps of which one 0.9 quantile is taken
 )
 
 type statement struct{ service, logger string }
@@ -54,6 +55,10 @@ type arrival struct {
 	n      int           // times in the ring
 	gaps   fifo[float64] // the last ones, milliseconds
 	sorted []float64     // the same
+	// What is usually slow is the median over the last runs of their quantiles: a
+	// fault spoils the runs it lasts for, and does not become what is usual.
+	run  []float64     // gaps of the run that is not full
+	runs fifo[float64] // 0.9 quantiles of those that were
 }
 
 // rewire takes the rules of a set; without one that reads hops nothing is kept.
@@ -99,6 +104,9 @@ func (h *hops) read(ev *event.Event) []*event.Event {
 	to := from.arrival(statementOf(ev))
 	out := from.hop(to, prev, ev, gap)
 	from.learn(to, gap)
+	if to.run = append(to.run, gap); len(to.run) == gapRun {
+		to.endRun()
+	}
 	return out
 }
 
@@ -168,7 +176,7 @@ func (d *departures) hop(a *arrival, prev, ev *event.Event, gap float64) []*even
 		Seen: a.gaps.n, Known: d.ring.n,
 	}
 	if a.gaps.n > 0 {
-		hop.P50MS, hop.P90MS = interpolate(a.sorted, 0.5), interpolate(a.sorted, 0.9)
+		hop.P50MS, hop.P90MS = interpolate(a.sorted, 0.5), a.p90()
 	}
 	if d.usual != nil {
 		all := float64(d.ring.n)
@@ -228,6 +236,29 @@ func (a *arrival) note(gap float64) {
 	a.gaps.push(gap)
 	i, _ := slices.BinarySearch(a.sorted, gap)
 	a.sorted = slices.Insert(a.sorted, i, gap)
+}
+
+// p90 is what nine of ten gaps usually stay below.
+func (a *arrival) p90() float64 {
+	if a.runs.n == 0 {
+		return interpolate(a.sorted, 0.9)
+	}
+	all := make([]float64, a.runs.n)
+	for i := range all {
+		all[i] = *a.runs.at(i)
+	}
+	slices.Sort(all)
+	return all[(len(all)-1)/2]
+}
+
+// endRun takes the quantile of a full run.
+func (a *arrival) endRun() {
+	slices.Sort(a.run)
+	if a.runs.n == maxGaps/gapRun {
+		a.runs.pop()
+	}
+	a.runs.push(interpolate(a.run, 0.9))
+	a.run = a.run[:0]
 }
 
 func (a *arrival) drop() {
@@ -290,6 +321,14 @@ func (d *departures) encode(e *encoder) {
 		for k := range a.gaps.n {
 			e.float(*a.gaps.at(k))
 		}
+		e.len(len(a.run))
+		for _, gap := range a.run {
+			e.float(gap)
+		}
+		e.len(a.runs.n)
+		for k := range a.runs.n {
+			e.float(*a.runs.at(k))
+		}
 	}
 	e.len(d.ring.n)
 	for i := range d.ring.n {
@@ -303,16 +342,12 @@ func (d *departures) decode(dec *decoder) {
 	d.used = dec.uint()
 	for range dec.len() {
 		a := d.arrival(statement{dec.str(), dec.str()})
-		for range dec.len() {
-			if a.gaps.n == maxGaps {
-				dec.fail()
-				return
-			}
-			if gap := dec.float(); gap >= 0 {
-				a.note(gap)
-			} else {
-				dec.fail() // NaN has no place in an order
-			}
+		for _, gap := range dec.gaps(maxGaps) {
+			a.note(gap)
+		}
+		a.run = dec.gaps(gapRun - 1)
+		for _, gap := range dec.gaps(maxGaps / gapRun) {
+			a.runs.push(gap)
 		}
 	}
 	for range dec.len() {
@@ -327,6 +362,24 @@ func (d *departures) decode(dec *decoder) {
 	if d.ring.n == 0 || d.ring.n > maxDepartures || slices.ContainsFunc(d.list, func(a *arrival) bool { return a.gaps.n > a.n || a.n == 0 }) {
 		dec.fail()
 	}
+}
+
+// gaps reads at most so many lengths.
+func (d *decoder) gaps(limit int) []float64 {
+	n := d.len()
+	if n > limit {
+		d.fail()
+		return nil
+	}
+	list := make([]float64, 0, n)
+	for range n {
+		x := d.float()
+		if !(x >= 0) { // NaN has no place in an order
+			d.fail()
+		}
+		list = append(list, x)
+	}
+	return list
 }
 
 // numbered reads an arrival by its place in the list.

@@ -107,7 +107,7 @@ type Hop struct {
 	GapMS                   float64
 
 	Seen         int     // gaps remembered of this very step, up to 200
-	P50MS, P90MS float64 // … their quantiles
+	P50MS, P90MS float64 // … what half of them, and usually nine of ten, stay below
 
 	Known int     // steps remembered out of the statement before, up to 500
 	Share float64 // … part of them that was this one
