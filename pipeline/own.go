@@ -78,7 +78,8 @@ func follow(last *correlate.Transition, p *Problem, now time.Time) *correlate.Tr
 	t.Rev++
 	t.ChangedAt, t.DurationMS = now, now.Sub(t.StartedAt).Milliseconds()
 	if p == nil {
-		t.State, t.Cause, t.ResolvedAt, t.NotifyReason = "resolved", "clear_event", &now, "resolved"
+		t.State, t.Cause, t.ResolvedAt = "resolved", "clear_event", &now
+		t.Notified, t.NotifyReason = true, "resolved"
 		return &t
 	}
 	t.Cause, t.Notified, t.NotifyReason = "text", false, "none"

@@ -146,7 +146,7 @@ func live(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, until
 func liveLogged(t testing.TB, srv *natstest.Server, set *rules.Set, store Store, log *slog.Logger, until func(s *Stream) bool) (*collect, uint64) {
 	t.Helper()
 	sink := &collect{}
-	src, err := jetstream.New(srv.JetStream(), jetstream.Config{Streams: []string{"LOGS"}, Durable: "corral", Tick: 100 * time.Millisecond})
+	src, err := jetstream.New(srv.JetStream(), jetstream.Config{Streams: []string{"LOGS"}, Durable: "corral", Tick: 100 * time.Millisecond, Pull: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func compareLive(t *testing.T, batch, live []*correlate.Transition) {
 // an undisturbed run says.
 func TestRestartGoesOn(t *testing.T) {
 	set, lines := parseRules(t, shopRules), shop()
-	want, _ := runBatch(t, set, lines, 1, 5*time.Second)
+	want, lane := runBatch(t, set, lines, 1, 5*time.Second)
 	srv := natstest.Start(t, natstest.JetStream())
 	publish(t, srv, lines)
 	store := &DirStore{Dir: t.TempDir()}
@@ -246,7 +246,7 @@ func TestRestartGoesOn(t *testing.T) {
 		seen += n
 		got = append(got, part.ts...)
 	}
-	last, n := live(t, srv, set, store, func(s *Stream) bool { return s.stats.Load() != nil && s.Stats().Buffered == 0 })
+	last, n := live(t, srv, set, store, func(s *Stream) bool { return passed(t, s, lane.Counters.MaxEventTime.Load()) })
 	if seen+n != uint64(len(lines)) {
 		t.Errorf("%d events took effect, %d were published", seen+n, len(lines))
 	}
