@@ -50,6 +50,7 @@ func commands() (map[string]command, []string) {
 	m := map[string]command{
 		"run":        {"streaming worker: NATS subjects and streams in, incidents out", cmdRun},
 		"batch":      {"reprocess history: files, streams, tables", cmdBatch},
+		"verify":     {"run live's range again and compare the incidents", cmdVerify},
 		"check":      {"parse, type-check and lint rules", cmdCheck},
 		"test":       {"run the unit tests of rules", cmdTest},
 		"parse":      {"show how lines are decoded", cmdParse},
@@ -60,7 +61,7 @@ func commands() (map[string]command, []string) {
 		"nats-setup": {"print the account and users with which corral sees all of NATS", cmdNATSSetup},
 		"demo":       {"three real services with faults, and the incidents", cmdDemo},
 	}
-	order := []string{"run", "batch", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "nats-setup", "demo"}
+	order := []string{"run", "batch", "verify", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "nats-setup", "demo"}
 	return m, order
 }
 
