@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/term"
 
 	"corral/rules"
 	"corral/rules/pack"
+	"corral/ruletest"
 )
 
 // loadRules compiles what --rules and --pack name; mistakes are printed where
@@ -78,7 +82,15 @@ func plural(n int, noun string) string {
 }
 
 func cmdCheck(_ context.Context, args []string, e env) error {
-	fs := newFlags("check", "[PATH…]", "Parses, type-checks and lints rules: every mistake of every file in one run.")
+	fs := newFlags("check", "[PATH…]", `Parses, type-checks and lints rules and their tests: every mistake of every file in one run.
+Paths are files and directories (*.yaml, *.yml); without one it is the working directory.
+
+  corral check rules/                    what people read
+  corral check --format github rules/    annotations in a pull request
+  corral check --strict rules/           warnings fail it, too
+  corral explain E103                    what a code means, with an example
+
+Exit codes: 0 no errors, 1 warnings with --strict, 2 errors.`)
 	paths := fs.StringArrayP("rules", "r", nil, "rule file or directory, as an argument is")
 	packs := fs.StringArray("pack", nil, "built-in rules: nats; repeatable")
 	format := fs.String("format", "text", "text, unix, json, github")
@@ -90,31 +102,101 @@ func cmdCheck(_ context.Context, args []string, e env) error {
 	if len(all)+len(*packs) == 0 {
 		all = []string{"."}
 	}
-	files, err := ruleFiles(all, *packs)
+	c, err := check(all, *packs)
 	if err != nil {
 		return exit{exitRules, err}
 	}
-	set, diags := rules.Parse(files)
-	if err := writeDiagnostics(e.out, *format, diags); err != nil {
+	if err := writeDiagnostics(e.out, *format, c.diags); err != nil {
 		return err
 	}
 	if *format == "text" {
-		n := 0
-		if set != nil {
-			n = len(set.Rules)
-		}
-		if len(diags) > 0 {
+		if len(c.diags) > 0 {
 			fmt.Fprintln(e.out)
 		}
-		fmt.Fprintln(e.out, rules.Summary(len(files), n, diags))
+		fmt.Fprintln(e.out, rules.Summary(c.files, c.rules, c.diags))
 	}
-	if set == nil || rules.HasErrors(diags) {
+	for _, note := range c.notes {
+		fmt.Fprintln(e.err, "corral check: "+note)
+	}
+	if rules.HasErrors(c.diags) {
 		return exit{exitRules, nil}
 	}
-	if *strict && len(diags) > 0 {
+	if *strict && len(c.diags) > 0 {
 		return exit{exitFindings, nil}
 	}
 	return nil
+}
+
+// checked is what a check has found.
+type checked struct {
+	files, rules int
+	diags        []rules.Diagnostic
+	notes        []string
+}
+
+func check(paths, packs []string) (*checked, error) {
+	own := slices.DeleteFunc(slices.Clone(paths), rules.IsTestFile)
+	var files []rules.File
+	if len(own)+len(packs) > 0 {
+		var err error
+		if files, err = ruleFiles(own, packs); err != nil {
+			return nil, err
+		}
+	}
+	c := &checked{files: len(files), rules: rules.CountRules(files)}
+	set, diags := rules.Parse(files)
+	c.diags = diags
+	n, mistakes, tested, err := ruletest.Check(paths, set)
+	if err != nil {
+		return nil, err
+	}
+	c.files += n
+	if set != nil {
+		c.diags = append(c.diags, set.Lint(func(file string) bool { return embedded(file) || tested(file) })...)
+	}
+	c.diags = rules.Sorted(append(c.diags, mistakes...))
+	for _, dir := range own {
+		if below := filesBelow(dir); len(below) > 0 {
+			c.notes = append(c.notes, fmt.Sprintf("not read, because directories are not searched: %s; name the directories", strings.Join(below, ", ")))
+		}
+	}
+	return c, nil
+}
+
+// embedded says that a file is one of a pack, whose tests are not at hand.
+func embedded(file string) bool { return strings.HasPrefix(file, "pack:") }
+
+// filesBelow are rule files in directories below a directory: somebody may think
+// that they are read.
+func filesBelow(dir string) []string {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil
+	}
+	var names []string
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.IsDir() && path != dir && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.IsDir() || filepath.Dir(path) == filepath.Clean(dir) || rules.IsTestFile(path):
+			return nil
+		}
+		if ext := filepath.Ext(path); ext != ".yaml" && ext != ".yml" || !holdsRules(path) {
+			return nil
+		}
+		if len(names) == 3 {
+			names = append(names, "…")
+			return fs.SkipAll
+		}
+		names = append(names, path)
+		return nil
+	})
+	return names
+}
+
+// holdsRules says whether a YAML file has rules in it, and not something else.
+func holdsRules(path string) bool {
+	data, err := os.ReadFile(path)
+	return err == nil && rules.CountRules([]rules.File{{Name: path, Data: data}}) > 0
 }
 
 func writeDiagnostics(w io.Writer, format string, diags []rules.Diagnostic) error {
@@ -132,10 +214,24 @@ func writeDiagnostics(w io.Writer, format string, diags []rules.Diagnostic) erro
 }
 
 func cmdSchema(_ context.Context, args []string, e env) error {
-	fs := newFlags("schema", "", "Prints the JSON Schema of rule files, for editors.")
+	fs := newFlags("schema", "[--tests]", `Prints the JSON Schema of rule files, or of test files, for editors: completion, and mistakes while you type.
+
+  corral schema > corral.schema.json
+  corral schema --tests > corral-tests.schema.json
+
+and in the first line of a rule file
+
+  # yaml-language-server: $schema=./corral.schema.json`)
+	tests := fs.Bool("tests", false, "of *_test.yaml files")
 	if done, err := parse(fs, args, e); done {
 		return err
 	}
-	_, err := e.out.Write(rules.Schema())
-	return err
+	schema := rules.Schema()
+	if *tests {
+		schema = rules.TestSchema()
+	}
+	if _, err := e.out.Write(schema); err != nil {
+		return infra(err)
+	}
+	return nil
 }

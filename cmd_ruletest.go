@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 
+	"corral/rules"
 	"corral/ruletest"
 )
 
@@ -43,13 +44,18 @@ func cmdTest(_ context.Context, args []string, e env) error {
 	if len(paths) == 0 {
 		paths = []string{"."}
 	}
-	return testResult(ruletest.Run(paths, opt, e.out))
+	rep, err := ruletest.Run(paths, opt, e.out)
+	return testResult(rep, err, e)
 }
 
-func testResult(rep *ruletest.Report, err error) error {
+func testResult(rep *ruletest.Report, err error, e env) error {
+	if m, ok := errors.AsType[ruletest.Mistakes](err); ok {
+		if err := rules.FormatText(e.err, m, styleOf(e.err)); err != nil {
+			return infra(err)
+		}
+		return exit{exitRules, fmt.Errorf("nothing was run: %s", plural(len(m), "mistake"))}
+	}
 	switch {
-	case errors.Is(err, ruletest.ErrRules):
-		return exit{exitRules, err}
 	case err != nil:
 		return exit{exitRules, err}
 	case len(rep.Updated) > 0:

@@ -24,6 +24,7 @@ const (
 	codeSchedule  = "E024"
 	codeZone      = "E025"
 	codeVersion   = "E026"
+	codeTestFile  = "E090" // NewDiagnostic: of test files
 
 	codeSyntax    = "E101"
 	codeName      = "E102"
@@ -66,4 +67,6 @@ const (
 	codeHides     = "W310"
 	codeAlways    = "W311"
 	codeStale     = "W312"
+	codeWallClock = "W313"
+	codeLadder    = "W314"
 )

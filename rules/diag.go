@@ -47,6 +47,18 @@ func HasErrors(diags []Diagnostic) bool {
 	return slices.ContainsFunc(diags, Diagnostic.IsError)
 }
 
+// Sorted puts diagnostics in order by file, line and column, each once.
+func Sorted(diags []Diagnostic) []Diagnostic {
+	var files []File
+	for _, d := range diags {
+		if !slices.ContainsFunc(files, func(f File) bool { return f.Name == d.File }) {
+			files = append(files, File{Name: d.File})
+		}
+	}
+	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	return sortDiagnostics(diags, files)
+}
+
 // sortDiagnostics puts them in reading order and drops what was said twice: a
 // mistake in `defaults` is found by each rule that takes it.
 func sortDiagnostics(diags []Diagnostic, files []File) []Diagnostic {

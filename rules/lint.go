@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ func (r *Rule) warn(rep *report) {
 	r.warnKeys(rep)
 	r.warnFor(rep)
 	r.warnShadowed(rep)
+	r.warnLadder(rep)
+	r.warnObserved(rep)
 	if r.match != nil && neverTrue(r.match) {
 		rep.warning(finding{src: r.doc.file.src, at: r.matchSpan(), code: codeAlways, text: "`match` is false for every event"})
 	}
@@ -131,18 +134,94 @@ func (r *Rule) warnAbsentStep(rep *report) {
 	}
 }
 
+// warnLadder finds steps that an earlier one includes: count() >= 100 after
+// count() >= 20.
+func (r *Rule) warnLadder(rep *report) {
+	for i, s := range r.Severity {
+		for _, before := range r.Severity[:i] {
+			if s.When != nil && before.When != nil && implies(s.When.low, before.When.low) {
+				rep.warning(s.When.finding(codeLadder, "this step is never reached: an earlier one holds whenever it does", "help: the first step that holds is taken, so the highest belongs first"))
+				break
+			}
+		}
+	}
+}
+
+// implies says that x >= 100 holds only where x >= 20 does. Of other forms it
+// knows equal ones.
+func implies(a, b ast.Node) bool {
+	if canonical(a) == canonical(b) {
+		return true
+	}
+	x, okX := a.(*ast.BinaryNode)
+	y, okY := b.(*ast.BinaryNode)
+	if !okX || !okY || canonical(x.Left) != canonical(y.Left) {
+		return false
+	}
+	m, okM := constNumber(x.Right)
+	n, okN := constNumber(y.Right)
+	if !okM || !okN {
+		return false
+	}
+	up := func(op string) bool { return op == ">" || op == ">=" }
+	down := func(op string) bool { return op == "<" || op == "<=" }
+	switch {
+	case up(x.Operator) && up(y.Operator):
+		return m > n || m == n && (x.Operator == ">" || y.Operator == ">=")
+	case down(x.Operator) && down(y.Operator):
+		return m < n || m == n && (x.Operator == "<" || y.Operator == "<=")
+	}
+	return false
+}
+
+func constNumber(n ast.Node) (float64, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return float64(n.Value), true
+	case *ast.FloatNode:
+		return n.Value, true
+	}
+	return 0, false
+}
+
+// warnObserved finds decisions by the worker's clock.
+func (r *Rule) warnObserved(rep *report) {
+	exprs := []*Expr{r.match, r.ResolveWhen}
+	for _, p := range r.Parts {
+		exprs = append(exprs, p.Expr)
+	}
+	exprs = append(exprs, r.Args...)
+	if r.Sequence != nil {
+		for _, s := range r.Sequence.Steps {
+			exprs = append(exprs, s.Where)
+		}
+	}
+	for _, x := range exprs {
+		if x != nil && x.names["observed"] != nil {
+			rep.warning(x.finding(codeWallClock, "`observed` is the worker's clock: a replay of the same events decides otherwise", "help: use `time`"))
+		}
+	}
+}
+
 // Lint returns warnings of style, which a rule set may do without: owners,
 // runbooks, tests, keys that `match` does not ask for. tested says of a file of
 // rules whether there are tests beside it; nil: no file has.
 func (s *Set) Lint(tested func(file string) bool) []Diagnostic {
 	rep := &report{}
 	files := []File{}
+	untested := map[string][]*Rule{}
 	for _, r := range s.Rules {
 		if !slices.ContainsFunc(files, func(f File) bool { return f.Name == r.File }) {
 			files = append(files, File{Name: r.File})
 			r.doc.file.lintVersion(rep)
 		}
-		r.lint(rep, tested)
+		r.lint(rep)
+		if r.Tests == nil && (tested == nil || !tested(r.File)) {
+			untested[r.File] = append(untested[r.File], r)
+		}
+	}
+	for _, rs := range untested {
+		lintUntested(rep, rs)
 	}
 	return sortDiagnostics(rep.diags, files)
 }
@@ -155,7 +234,26 @@ func (f *ruleFile) lintVersion(rep *report) {
 	rep.warning(finding{src: f.src, at: at, code: codeNoVersion, text: "the file does not say which version of the language it is in", help: "help: version: 1"})
 }
 
-func (r *Rule) lint(rep *report, tested func(string) bool) {
+// lintUntested says once for a file which of its rules have no tests.
+func lintUntested(rep *report, rs []*Rule) {
+	r := rs[0]
+	text := fmt.Sprintf("rule %q has no tests", r.ID)
+	if n := len(rs) - 1; n > 0 {
+		text = fmt.Sprintf("rule %q and %s after it have no tests", r.ID, plural(n, "rule"))
+	}
+	rep.warning(finding{
+		src: r.doc.file.src, at: r.doc.file.src.span(r.doc.idAt), code: codeNoTests, text: text,
+		help: "help: `tests:` in the rule, or beside it a file " + testFileOf(r.File) + "; `corral test --update` fills in what happens",
+	})
+}
+
+// testFileOf is the test file that belongs to a file of rules by its name.
+func testFileOf(file string) string {
+	ext := filepath.Ext(file)
+	return strings.TrimSuffix(filepath.Base(file), ext) + "_test" + ext
+}
+
+func (r *Rule) lint(rep *report) {
 	at := r.doc.file.src.span(r.doc.idAt)
 	say := func(code, text, help string) {
 		rep.warning(finding{src: r.doc.file.src, at: at, code: code, text: fmt.Sprintf("rule %q %s", r.ID, text), help: help})
@@ -165,9 +263,6 @@ func (r *Rule) lint(rep *report, tested func(string) bool) {
 	}
 	if r.Runbook == "" && !r.Signal {
 		say(codeRunbook, "has no runbook", "help: runbook: https://…")
-	}
-	if r.Tests == nil && (tested == nil || !tested(r.File)) {
-		say(codeNoTests, "has no tests", "help: a file of the same name ending in _test.yaml, or `tests:` in the rule")
 	}
 	r.lintKeys(rep)
 }

@@ -130,7 +130,7 @@ func (r *reader) keys(n *yaml.Node, what string, known []string, elsewhere func(
 				continue
 			}
 		}
-		note := didYouMean(e.name, known)
+		note := suggestKey(e.name, known)
 		help := ""
 		if note == "" {
 			help = "keys of " + what + ": " + keyList(known)
@@ -138,6 +138,25 @@ func (r *reader) keys(n *yaml.Node, what string, known []string, elsewhere func(
 		r.fail(e.key, codeUnknown, fmt.Sprintf("unknown key %q", e.name), note, help)
 	}
 	return m
+}
+
+// keyAliases are what other tools call a key, or people do.
+var keyAliases = map[string]string{
+	"name": "id", "rule": "id", "alert": "id", "filter": "match", "query": "match", "when": "match", "if": "match", "selection": "match",
+	"description": "summary", "annotations": "summary", "message": "title", "runbook_url": "runbook", "runbook-url": "runbook", "team": "owner",
+	"priority": "severity", "level": "severity", "groupby": "group_by", "group-by": "group_by", "by": "group_by", "query_key": "group_by", "key": "group_by",
+	"cooldown": "suppress", "realert": "suppress", "throttle": "suppress", "mute": "suppress", "keep_firing": "keep_firing_for", "resolve_after": "keep_firing_for",
+	"timeframe": "window", "timespan": "window", "interval": "window", "period": "window", "range": "window", "expr": "condition",
+	"timeout": "within", "maxspan": "within", "cron": "schedule", "tz": "timezone", "count": "times", "not": "absent", "negate": "absent",
+	"dependencies": "inhibited_by", "inhibit": "inhibited_by", "depends_on": "inhibited_by", "field": "of", "type": "detect", "value": "of", "or": "for",
+}
+
+// suggestKey is the note for a key that is not known here.
+func suggestKey(name string, known []string) string {
+	if alias := keyAliases[strings.ToLower(name)]; slices.Contains(known, alias) {
+		return fmt.Sprintf("did you mean %q?", alias)
+	}
+	return didYouMean(name, known)
 }
 
 func keyList(known []string) string {

@@ -154,6 +154,12 @@ var pages = map[string]Page{
 		Title: "unknown version", Meaning: "This program knows version 1 of the rule language.",
 		Wrong: "version: 2\nrules:\n  - {id: a, match: true, event: {}}\n", Right: "version: 1\nrules:\n  - {id: a, match: true, event: {}}\n",
 	},
+	codeTestFile: {
+		Title:   "bad test file",
+		Meaning: "A *_test.yaml file, or `tests:` in a rule, has a key that does not exist, a value of the wrong form, or says too little: each test\nneeds a `name` and `expect` (`expect: []` for silence), each expectation a `rule` and one of `open`, `updated` and `resolved`.\n`corral schema --tests` has all of it for editors.",
+		Wrong:   "tests:\n  - name: one error\n    evnets: [{at: 0s, event: {level: error}}]\n    expect: [{at: 0s, rule: example}]\n",
+		Right:   "tests:\n  - name: one error\n    events: [{at: 0s, event: {level: error}}]\n    expect: [{at: 0s, rule: example, open: {}}]\n",
+	},
 	codeSyntax: {
 		Title: "not an expression", Meaning: "The text is no expression of expr-lang: a sign too much or too few, `=` for `==`, a bracket that is not closed.",
 		Wrong: ruleWith(`match: level = "error"`, "event: {}"), Right: ruleWith(`match: level == "error"`, "event: {}"),
@@ -321,6 +327,15 @@ var pages = map[string]Page{
 	codeAlways: {
 		Title: "matches nothing", Meaning: "`match` is false for every event.",
 		Wrong: ruleWith(`match: service == "a" && false`, "event: {}"), Right: ruleWith(`match: service == "a"`, "event: {}"),
+	},
+	codeWallClock: {
+		Title: "decides by the worker's clock", Meaning: "`observed` is when a worker got the event, so a replay of the same events would decide otherwise. Ask for `time`, or show\n`observed` in a text only.",
+		Wrong: ruleWith(`match: observed - time > duration("5m")`, "event: {}"), Right: ruleWith(`match: level == "error"`, `summary: "logged at {{ time }}, read at {{ observed }}"`, "event: {}"),
+	},
+	codeLadder: {
+		Title: "step of the ladder that is never reached", Meaning: "The first step of `severity` that holds is taken. A step that an earlier one includes is never reached: put the highest first.",
+		Wrong: ruleWith(`match: level == "error"`, "severity: [{when: count() >= 20, is: error}, {when: count() >= 100, is: critical}]", thresholdLine),
+		Right: ruleWith(`match: level == "error"`, "severity: [{when: count() >= 100, is: critical}, {when: count() >= 20, is: error}]", thresholdLine),
 	},
 	codeStale: {
 		Title: "reads a rule that is not there", Meaning: "`match` compares incident.rule with the id of a rule in none of the files loaded together.",

@@ -131,6 +131,13 @@ func (r *reader) positive(e entry) (time.Duration, bool) {
 	return d, ok
 }
 
+// wordAliases are what other tools call a word.
+var wordAliases = map[string]string{
+	"high": "error", "major": "error", "err": "error", "medium": "warning", "warn": "warning", "minor": "warning", "low": "info", "notice": "info",
+	"crit": "critical", "fatal": "critical", "emergency": "critical", "page": "critical", "new": "first_seen", "new_term": "first_seen", "change": "changed",
+	"flap": "flapping", "once": "edge", "always": "level", "every": "level", "event": "events", "alerts": "incidents", "incident": "incidents",
+}
+
 // enum reads one of the words.
 func (r *reader) enum(e entry, words ...string) (int, bool) {
 	n := e.value
@@ -141,7 +148,11 @@ func (r *reader) enum(e entry, words ...string) (int, bool) {
 	if i := slices.Index(words, n.Value); i >= 0 {
 		return i, true
 	}
-	r.fail(n, codeEnum, fmt.Sprintf("`%s` cannot be %q", e.name, n.Value), didYouMean(n.Value, words), "one of: "+strings.Join(words, ", "))
+	note := didYouMean(n.Value, words)
+	if alias := wordAliases[strings.ToLower(n.Value)]; slices.Contains(words, alias) {
+		note = fmt.Sprintf("did you mean %q?", alias)
+	}
+	r.fail(n, codeEnum, fmt.Sprintf("`%s` cannot be %q", e.name, n.Value), note, "one of: "+strings.Join(words, ", "))
 	return 0, false
 }
 

@@ -46,6 +46,26 @@ func (r *report) add(level string, f finding) {
 	})
 }
 
+// NewDiagnostic is an error in a file that another package reads, as FormatText
+// shows them: the place is that of a YAML node.
+func NewDiagnostic(f File, n *yaml.Node, text, note, help string) Diagnostic {
+	rep, src := &report{}, newSource(f.Name, f.Data)
+	at := src.span(n)
+	if n.Kind != yaml.ScalarNode && n.Kind != yaml.AliasNode {
+		at = span{pos{n.Line, n.Column}, pos{n.Line, n.Column + 1}}
+	}
+	rep.error(finding{src: src, at: at, code: codeTestFile, text: text, note: note, help: help})
+	return rep.diags[0]
+}
+
+// ParseYAML reads the one YAML document of a file with the care that rule files
+// get; nil if it cannot be read, which the diagnostics say.
+func ParseYAML(f File) (*yaml.Node, []Diagnostic) {
+	rep := &report{}
+	n := rep.document(newSource(f.Name, f.Data), f.Data)
+	return n, rep.diags
+}
+
 // didYouMean is the note for a misspelt name; "" if nothing is near.
 func didYouMean(name string, known []string) string {
 	if s := Nearest(name, known); s != "" {

@@ -132,7 +132,7 @@ func (r *report) yamlError(src *source, err error) {
 			help = fmt.Sprintf("%s that begins at %d:%d", le.ContextMsg, le.ContextMark.Line, le.ContextMark.Column)
 		}
 		if strings.Contains(msg, "mapping values are not allowed") {
-			help = "help: a text with `: ` in it must be quoted"
+			help = "help: a value with `: ` in it is quoted as a whole: match: 'message startsWith \"panic: \"'"
 		}
 	} else if m := markText.FindStringSubmatch(msg); m != nil {
 		at.line, _ = strconv.Atoi(m[1])

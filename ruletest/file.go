@@ -7,11 +7,14 @@ package ruletest
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -66,6 +69,7 @@ type Expect struct {
 	Key    map[string]string
 	Kind   string // open, updated, resolved
 	Fields map[string]any
+	ruleAt *yaml.Node
 }
 
 // DefaultStart is the virtual clock's start where a test names none.
@@ -80,15 +84,12 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	r := newReader(path, data)
+	root, diags := rules.ParseYAML(r.src)
+	if root == nil {
+		return nil, Mistakes(diags)
 	}
-	if len(doc.Content) == 0 {
-		return nil, fmt.Errorf("%s:1:1: the file is empty", path)
-	}
-	r := &reader{file: path}
-	f := r.testFile(doc.Content[0])
+	f := r.testFile(root)
 	if len(f.Rules) == 0 {
 		ext := filepath.Ext(path)
 		f.Rules = []string{strings.TrimSuffix(strings.TrimSuffix(path, ext), "_test") + ext}
@@ -99,37 +100,67 @@ func Load(path string) (*File, error) {
 // Inline returns the tests that stand inside rules, one File for each.
 func Inline(set *rules.Set) ([]*File, error) {
 	var files []*File
-	var errs []error
+	var diags Mistakes
 	for _, rule := range set.Rules {
 		if rule.Tests == nil {
 			continue
 		}
-		r := &reader{file: rule.File}
+		data, err := os.ReadFile(rule.File)
+		if err != nil {
+			return nil, err
+		}
+		r := newReader(rule.File, data)
 		f := &File{Path: rule.File, Rules: []string{rule.File}, Start: DefaultStart, Lateness: DefaultLateness}
 		r.tests(f, rule.Tests)
 		files = append(files, f)
-		errs = append(errs, r.err())
+		diags = append(diags, r.diags...)
 	}
-	return files, errors.Join(errs...)
+	return files, diags.err()
 }
 
 // reader walks YAML nodes and collects every mistake with its place.
 type reader struct {
-	file string
-	errs []error
+	src   rules.File
+	file  string
+	diags Mistakes
 }
 
-func (r *reader) err() error { return errors.Join(r.errs...) }
+func newReader(path string, data []byte) *reader {
+	return &reader{src: rules.File{Name: path, Data: data}, file: path}
+}
+
+func (r *reader) err() error { return r.diags.err() }
 
 func (r *reader) fail(n *yaml.Node, format string, args ...any) {
-	r.errs = append(r.errs, fmt.Errorf("%s:%d:%d: error[E090]: %s", r.file, n.Line, n.Column, fmt.Sprintf(format, args...)))
+	r.failNote(n, fmt.Sprintf(format, args...), "", "")
+}
+
+func (r *reader) failNote(n *yaml.Node, text, note, help string) {
+	r.diags = append(r.diags, rules.NewDiagnostic(r.src, n, text, note, help))
+}
+
+// Mistakes are what is wrong with test files, each in its place.
+type Mistakes []rules.Diagnostic
+
+func (m Mistakes) err() error {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+// Error has a line for each mistake.
+func (m Mistakes) Error() string {
+	var b strings.Builder
+	_ = rules.FormatUnix(&b, m)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // fields calls f for each key of a mapping and reports unknown ones.
 func (r *reader) fields(n *yaml.Node, what string, f map[string]func(*yaml.Node)) {
 	n = deref(n)
 	if n.Kind != yaml.MappingNode {
-		r.fail(n, "%s must be a mapping", what)
+		r.fail(n, "%s must be a mapping (key: value)", what)
 		return
 	}
 	seen := map[string]bool{}
@@ -138,7 +169,12 @@ func (r *reader) fields(n *yaml.Node, what string, f map[string]func(*yaml.Node)
 		h, ok := f[k.Value]
 		switch {
 		case !ok:
-			r.fail(k, "unknown key %q of %s%s", k.Value, what, didYouMean(k.Value, f))
+			known := slices.Sorted(maps.Keys(f))
+			note, help := "", "keys of "+what+": "+strings.Join(known, ", ")
+			if best := rules.Nearest(k.Value, known); best != "" {
+				note = fmt.Sprintf("did you mean %q?", best)
+			}
+			r.failNote(k, fmt.Sprintf("unknown key %q of %s", k.Value, what), note, help)
 		case seen[k.Value]:
 			r.fail(k, "key %q stands twice", k.Value)
 		default:
@@ -155,17 +191,6 @@ func deref(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-func didYouMean(s string, f map[string]func(*yaml.Node)) string {
-	names := make([]string, 0, len(f))
-	for k := range f {
-		names = append(names, k)
-	}
-	if best := rules.Nearest(s, names); best != "" {
-		return fmt.Sprintf(", did you mean %q?", best)
-	}
-	return ""
-}
-
 func (r *reader) testFile(n *yaml.Node) *File {
 	f := &File{Path: r.file, Start: DefaultStart, Lateness: DefaultLateness}
 	var tests *yaml.Node
@@ -176,7 +201,7 @@ func (r *reader) testFile(n *yaml.Node) *File {
 		"tests":    func(v *yaml.Node) { tests = v },
 	})
 	if tests == nil {
-		r.fail(n, "no `tests:` in the file")
+		r.failNote(n, "no `tests:` in the file", "", "help: tests: [{name: …, events: […], expect: […]}]")
 		return f
 	}
 	r.tests(f, tests)
@@ -213,7 +238,7 @@ func (r *reader) test(n *yaml.Node, f *File) *Test {
 		r.fail(n, "a test needs a name")
 	}
 	if !expected {
-		r.fail(n, "test %q expects nothing: say `expect: []` if that is meant", t.Name)
+		r.failNote(n, fmt.Sprintf("test %q has no `expect`", t.Name), "", "help: `expect: []` says that nothing may happen; `corral test --update` fills in what does")
 	}
 	return t
 }
@@ -237,7 +262,7 @@ func (r *reader) step(t *Test, n *yaml.Node) {
 		"arrives": func(v *yaml.Node) { s.Arrives = r.span(v) },
 		"event":   func(v *yaml.Node) { ev = v },
 		"file":    func(v *yaml.Node) { file = v.Value },
-		"repeat":  func(v *yaml.Node) { r.decode(v, &repeat) },
+		"repeat":  func(v *yaml.Node) { repeat = r.times(v) },
 		"every":   func(v *yaml.Node) { every = r.span(v) },
 		"do":      func(v *yaml.Node) { s.Do = r.oneOf(v, "restart", "reload", "redeliver", "drop-connection") },
 		"rules":   func(v *yaml.Node) { s.Rules = r.paths(v) },
@@ -262,7 +287,7 @@ func (r *reader) step(t *Test, n *yaml.Node) {
 			t.Steps = append(t.Steps, x)
 		}
 	default:
-		r.fail(n, "one of `event`, `file` and `do` must be there")
+		r.failNote(n, "nothing happens here", "", "help: one of `event: {…}`, `file: PATH` and `do: restart`")
 	}
 }
 
@@ -340,13 +365,14 @@ func (r *reader) expect(n *yaml.Node) Expect {
 			}
 			x.Kind, x.Fields = k, map[string]any{}
 			if v.Tag != "!!null" {
+				r.known(v)
 				r.decode(v, &x.Fields)
 			}
 		}
 	}
 	r.fields(n, "an expectation", map[string]func(*yaml.Node){
 		"at":   func(v *yaml.Node) { x.At = r.span(v) },
-		"rule": func(v *yaml.Node) { x.Rule = v.Value },
+		"rule": func(v *yaml.Node) { x.Rule, x.ruleAt = v.Value, v },
 		"key": func(v *yaml.Node) {
 			var m map[string]any
 			if r.decode(v, &m) {
@@ -359,21 +385,67 @@ func (r *reader) expect(n *yaml.Node) Expect {
 		"open": kind("open"), "updated": kind("updated"), "resolved": kind("resolved"),
 	})
 	if x.Kind == "" {
-		r.fail(n, "one of `open`, `updated` and `resolved` must be there")
+		r.failNote(n, "it does not say what is expected", "", "help: one of `open: {…}`, `updated: {…}` and `resolved: {…}`; {} compares nothing more")
 	}
 	if x.Rule == "" {
-		r.fail(n, "`rule` must be there")
+		r.failNote(n, "it does not say of which rule", "", "help: rule: ID")
 	}
 	return x
 }
 
+// recordFields are the names of an incident record's fields.
+var recordFields = sync.OnceValue(func() []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[correlate.Transition]()) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			names = append(names, name)
+		}
+	}
+	return names
+})
+
+// known reports fields that no incident has: compared with nothing they could
+// only confuse.
+func (r *reader) known(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		if slices.Contains(recordFields(), k.Value) {
+			continue
+		}
+		note := ""
+		if best := rules.Nearest(k.Value, recordFields()); best != "" {
+			note = fmt.Sprintf("did you mean %q?", best)
+		}
+		r.failNote(k, fmt.Sprintf("an incident has no field %q", k.Value), note, "fields: docs/incidents.md")
+	}
+}
+
 func (r *reader) decode(n *yaml.Node, into any) bool {
 	if err := n.Decode(into); err != nil {
-		r.fail(n, "%v", err)
+		text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
+		r.fail(n, "cannot read this: %s", text)
 		return false
 	}
 	return true
 }
+
+// times reads how often an event comes.
+func (r *reader) times(n *yaml.Node) int {
+	var times int
+	if !r.decode(n, &times) {
+		return 0
+	}
+	if times < 1 || times > maxRepeat {
+		r.fail(n, "`repeat` must be from 1 to %d", maxRepeat)
+		return 0
+	}
+	return times
+}
+
+const maxRepeat = 1_000_000
 
 func (r *reader) oneOf(n *yaml.Node, words ...string) string {
 	for _, w := range words {
@@ -381,14 +453,18 @@ func (r *reader) oneOf(n *yaml.Node, words ...string) string {
 			return w
 		}
 	}
-	r.fail(n, "%q is none of %s", n.Value, strings.Join(words, ", "))
+	note := ""
+	if best := rules.Nearest(n.Value, words); best != "" {
+		note = fmt.Sprintf("did you mean %q?", best)
+	}
+	r.failNote(n, fmt.Sprintf("%q is nothing that can be done", n.Value), note, "one of: "+strings.Join(words, ", "))
 	return ""
 }
 
 func (r *reader) span(n *yaml.Node) time.Duration {
 	d, err := rules.ParseDuration(n.Value)
 	if err != nil {
-		r.fail(n, "%v", err)
+		r.failNote(n, fmt.Sprintf("%q is no duration: %v", n.Value, err), "", "help: as 90s, 5m, 1h30m, 7d")
 	}
 	return d
 }
@@ -396,7 +472,7 @@ func (r *reader) span(n *yaml.Node) time.Duration {
 func (r *reader) time(n *yaml.Node) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, n.Value)
 	if err != nil {
-		r.fail(n, "%q is no RFC 3339 time", n.Value)
+		r.failNote(n, fmt.Sprintf("%q is no time", n.Value), "", "help: RFC 3339, as 2026-01-01T00:00:00Z")
 	}
 	return t.UTC()
 }

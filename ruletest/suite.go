@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,10 +61,8 @@ type suite struct {
 	report *Report
 }
 
-// ErrRules: the rules a test is for do not load; the diagnostics were written.
-var ErrRules = errors.New("rules invalid")
-
-// load compiles rule files once per list of paths.
+// load compiles rule files once per list of paths; rules that do not load are an
+// error of type Mistakes.
 func (s *suite) load(paths []string) (*rules.Set, error) {
 	key := strings.Join(paths, "\x00")
 	if set := s.sets[key]; set != nil {
@@ -74,8 +73,7 @@ func (s *suite) load(paths []string) (*rules.Set, error) {
 		return nil, err
 	}
 	if set == nil {
-		rules.FormatUnix(s.w, diags)
-		return nil, ErrRules
+		return nil, Mistakes(slices.DeleteFunc(diags, func(d rules.Diagnostic) bool { return !d.IsError() }))
 	}
 	s.sets[key] = set
 	return set, nil
@@ -84,6 +82,7 @@ func (s *suite) load(paths []string) (*rules.Set, error) {
 func (s *suite) find(paths []string) ([]*File, error) {
 	var files []*File
 	var errs []error
+	var diags Mistakes
 	for _, path := range paths {
 		names := []string{path}
 		if info, err := os.Stat(path); err != nil {
@@ -95,9 +94,15 @@ func (s *suite) find(paths []string) ([]*File, error) {
 		}
 		for _, name := range names {
 			fs, err := s.of(name)
+			if m, ok := errors.AsType[Mistakes](err); ok {
+				diags, err = append(diags, m...), nil
+			}
 			errs = append(errs, err)
 			files = append(files, fs...)
 		}
+	}
+	if len(diags) > 0 {
+		return nil, diags
 	}
 	return files, errors.Join(errs...)
 }
@@ -114,7 +119,7 @@ func (s *suite) of(name string) ([]*File, error) {
 	}
 	set, err := s.load(paths)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	all, err := Inline(set)
 	var files []*File
@@ -149,8 +154,14 @@ func yamlFiles(dir string) ([]string, error) {
 
 func (s *suite) file(f *File) error {
 	set, err := s.load(f.Rules)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is for rules that are not there: %w; `rules: PATH` in the file says which it is for", f.Path, err)
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.Path, err)
+		return err
+	}
+	if err := s.checkRules(f, set); err != nil {
+		return err
 	}
 	changed := false
 	for _, t := range f.Tests {

@@ -66,7 +66,7 @@ func TestEveryNameIsUsed(t *testing.T) {
 		}
 	}
 	for _, f := range rules.Fields() {
-		if !f.Hop && !regexp.MustCompile(`(^|[^.\w])` + regexp.QuoteMeta(f.Name) + `\b`).MatchString(text) {
+		if !f.Hop && !regexp.MustCompile(`(^|[^.\w])`+regexp.QuoteMeta(f.Name)+`\b`).MatchString(text) {
 			t.Errorf("no expression reads %s", f.Name)
 		}
 	}
