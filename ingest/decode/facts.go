@@ -90,6 +90,9 @@ func textFacts(ev *event.Event, m *mapper) {
 			ev.NATS.ErrCode = natsErrCode(ev.Message)
 		}
 	}
+	if ev.NATS.ErrCode != 0 && ev.Kind == "log" {
+		errReason(ev, ev.Error+"\n"+ev.Message)
+	}
 	if ev.NATS.Reason == "" && ev.Kind == "log" && !permissionFacts(&ev.NATS, ev.Error) {
 		permissionFacts(&ev.NATS, ev.Message)
 	}

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"crypto/sha256"
 	"strings"
 
 	"corral/event"
@@ -263,6 +264,11 @@ var natsDetails = map[string]func(*natsFields){
 	"restore_complete":    (*natsFields).failure,
 	"poll_health":         (*natsFields).failure,
 	"statsz":              (*natsFields).statsz,
+	"poll_server":         (*natsFields).node,
+	"shutdown":            (*natsFields).node,
+	"lameduck":            (*natsFields).node,
+
+	"domain_leader_elected": (*natsFields).metaLeader,
 }
 
 func (n *natsFields) failure() { n.ev.Error = n.text("error") }
@@ -274,8 +280,42 @@ func (n *natsFields) connections() {
 	}
 }
 
+// NodeHash is what Raft calls a server: its log lines, peers, and the leader of a
+// meta group.
+func NodeHash(server string) string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := sha256.Sum256([]byte(server))
+	var b [8]byte
+	for i := range b {
+		b[i] = digits[int(sum[i])%len(digits)]
+	}
+	return string(b[:])
+}
+
+// raftNode is the attribute of Raft's name for a server, here as in log lines, so
+// that the two can be joined.
+const raftNode = "raft.node"
+
+func (n *natsFields) node() {
+	if server := n.ev.NATS.Server; server != "" {
+		n.o[raftNode] = NodeHash(server)
+	}
+}
+
+// metaLeader gives the leader the name of the server, which is among the peers.
+func (n *natsFields) metaLeader() {
+	replicas, _ := n.o["replicas"].([]any)
+	for _, x := range replicas {
+		r, _ := x.(map[string]any)
+		if name, _ := r["name"].(string); name != "" && r["peer"] == n.ev.NATS.Leader {
+			n.ev.NATS.Leader = name
+		}
+	}
+}
+
 // statsz leaves everything an attribute, reachable as attrs.statsz.….
 func (n *natsFields) statsz() {
+	n.node()
 	if l, ok := n.at([]string{"statsz", "jetstream", "meta", "leader"}).(string); ok {
 		n.ev.NATS.Leader = l
 	}
@@ -294,6 +334,7 @@ func (n *natsFields) apiAudit() {
 	r := natsFields{o: tree(response, nil).(map[string]any)}
 	f.ErrCode = r.num("error", "err_code")
 	n.ev.Error = r.text("error", "description")
+	errReason(n.ev, "description="+n.ev.Error)
 	if f.ErrCode == 0 && n.ev.Error == "" {
 		f.ErrCode = r.num("error", "code")
 	}

@@ -250,7 +250,7 @@ func (d *Decoder) raftFacts(s string) {
 	id, _, ok := strings.Cut(rest, "]")
 	node, group, isPair := strings.Cut(id, " - ")
 	if ok && isPair {
-		d.pairText("raft.node", node)
+		d.pairText(raftNode, node)
 		d.pairText("raft.group", group)
 	}
 }

@@ -1,6 +1,11 @@
 package decode
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+
+	"corral/ingest"
+)
 
 func TestLevels(t *testing.T) {
 	for in, want := range map[string]severity{
@@ -81,6 +86,28 @@ func TestNATSErrCode(t *testing.T) {
 	}
 }
 
+func TestErrCodesAreExplained(t *testing.T) {
+	for in, want := range map[string]string{
+		"nats: API error: code=503 err_code=10077 description=maximum bytes exceeded":   "10077 maximum bytes exceeded: the stream did not store the message: it is full, or its storage failed",
+		"nats: API error: code=404 err_code=10059 description=stream not found":         "10059 stream not found: there is no such stream",
+		"nats: API error: code=400 err_code=10040 description=peer not a member":        "10040 peer not a member",
+		"io.nats.client.JetStreamApiException: maximum consumers limit reached [10026]": "10026 the limit of consumers is reached",
+		"nats: API error: code=500 err_code=10999 description=of a later server":        "",
+	} {
+		ev := one(t, ingest.Record{Data: []byte(`{"level":"error","msg":"publish failed","error":` + strconv.Quote(in) + `}`)})
+		if got := ev.NATS.Reason; got != want {
+			t.Errorf("%s: got reason %q, want %q", in, got, want)
+		}
+	}
+	ev := one(t, ingest.Record{Data: []byte(`{"level":"error","msg":"publish failed","err_code":10026}`)})
+	if got, want := ev.NATS.Reason, "10026 the limit of consumers is reached"; ev.NATS.ErrCode == 10026 && got != want {
+		t.Errorf("a code in a field of its own: got reason %q, want %q", got, want)
+	}
+	if n := len(errTexts); n < 200 {
+		t.Errorf("the generated table has %d codes", n)
+	}
+}
+
 func TestIDs(t *testing.T) {
 	var m mapper
 	for in, want := range map[string]string{
@@ -124,5 +151,19 @@ func TestWorkload(t *testing.T) {
 		if got := workload(in); got != want {
 			t.Errorf("workload(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// What nats-server itself called these servers, in testdata.
+func TestNodeHash(t *testing.T) {
+	for server, want := range map[string]string{"n1": "fjFyEjc1", "n2": "44jzkV9D", "n3": "BXScrY9i"} {
+		if got := NodeHash(server); got != want {
+			t.Errorf("NodeHash(%q) = %s, want %s", server, got, want)
+		}
+	}
+	line := one(t, ingest.Record{Data: []byte("[7] 2026/01/01 00:00:00.000000 [WRN] RAFT [fjFyEjc1 - S-R3F-u6YqzwKJ] Falling behind in health check, commit 9 != applied 3")})
+	stats := one(t, ingest.Record{Data: []byte(`{"server":{"name":"n1","id":"N1"},"statsz":{"connections":1}}`)})
+	if a, b := line.Attr("raft.node"), stats.Attr("raft.node"); a == nil || a != b {
+		t.Errorf("the log calls the server %v, its statistics %v", a, b)
 	}
 }
