@@ -30,6 +30,7 @@ type batchRun struct {
 	into     string
 	out      outFlag
 	dead     string
+	memory   byteSize
 	progress string
 	resume   string
 }
@@ -60,6 +61,7 @@ func (b *batchRun) add(fs *pflag.FlagSet) {
 	fs.StringVar(&b.replay, "alerts", natssink.AlertReplay, "subject prefix for --publish")
 	fs.StringVar(&b.dead, "dead-letters", "", "NDJSON file for records that could not be used")
 	fs.StringVar(&b.resume, "resume", "", "file that keeps where a run was interrupted: the same command goes on there, and removes it at the end")
+	addMemory(fs, &b.memory)
 	fs.StringVar(&b.progress, "progress", "auto", "auto, on, off")
 }
 
@@ -154,7 +156,7 @@ func (b *batchRun) run(ctx context.Context, e env, set *rules.Set, files []strin
 	p.plan(planned{set: set, rng: rng, begin: begin, loc: loc, flags: &b.batchFlags, outputs: b.outputs(runID), resumed: earlier})
 	run := &pipeline.Batch{
 		Lanes: []*pipeline.Lane{lane}, Source: src, Dead: dead.put, Decode: dopt, Range: begin,
-		Lateness: b.lateness, Workers: b.workers, Shards: b.shards, Now: time.Now, Progress: p.step,
+		Lateness: b.lateness, Workers: b.workers, Shards: b.shards, MaxBytes: int(b.memory), Now: time.Now, Progress: p.step,
 		Stop: stop(rng),
 	}
 	if b.resume != "" {

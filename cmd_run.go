@@ -21,6 +21,7 @@ import (
 	"corral/reload"
 	"corral/rules"
 	"corral/sinks"
+	natssink "corral/sinks/nats"
 )
 
 // runFlags are everything `corral run` can be told.
@@ -42,7 +43,9 @@ type runFlags struct {
 	shutdown          time.Duration
 	reloadEvery       time.Duration
 	maxRemoved        float64
-	dead              string
+	removeGrace       time.Duration
+	dead, deadSubject string
+	memory            byteSize
 	tz                string
 	logFormat         string
 	decode            decodeFlags
@@ -74,7 +77,10 @@ func (r *runFlags) add(fs *pflag.FlagSet) {
 	fs.DurationVar(&r.shutdown, "shutdown-timeout", 20*time.Second, "how long draining may take after SIGTERM")
 	fs.DurationVar(&r.reloadEvery, "reload-every", 5*time.Second, "how often rule files are looked at; 0: only on SIGHUP and POST /-/reload")
 	fs.Float64Var(&r.maxRemoved, "max-removed", 0.2, "share of rules that may vanish in one reload")
-	fs.StringVar(&r.dead, "dead-letters", "", "NDJSON file for records that could not be used")
+	fs.DurationVar(&r.removeGrace, "remove-grace", 2*time.Minute, "how long a rule that vanished goes on, should it come back, perhaps in another file")
+	fs.StringVar(&r.dead, "dead-letters", "", "NDJSON file for records that could not be used, and for events that came too late")
+	fs.StringVar(&r.deadSubject, "dead-letter-subject", "", "NATS subject for them, such as dead.v1; a stream for it is made where there is none and --create-streams allows")
+	addMemory(fs, &r.memory)
 	fs.StringVar(&r.tz, "tz", "UTC", "zone of times that carry none")
 	fs.StringVar(&r.logFormat, "log-format", "text", "text or json, on standard error")
 	r.decode.add(fs)
@@ -135,7 +141,7 @@ func logger(format string, e env) (*slog.Logger, error) {
 // serve builds the worker, runs it until ctx is done and takes it down again in
 // the reverse order.
 func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sinks.Sink) error {
-	loader := &reload.Loader{Paths: r.rules, MaxRemoved: r.maxRemoved}
+	loader := &reload.Loader{Paths: r.rules, MaxRemoved: r.maxRemoved, RemoveGrace: r.removeGrace}
 	var err error
 	if loader.Embedded, err = packFiles(r.packs); err != nil {
 		return exit{exitRules, err}
@@ -265,6 +271,12 @@ func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, lo
 	if err != nil {
 		return nil, infra(err)
 	}
+	if r.deadSubject != "" {
+		o := natssink.Options{Ensure: r.remote.create, Replicas: r.remote.replicas, Log: log.With("sink", "dead letters")}
+		if err := dead.publish(ctx, api, r.deadSubject, o); err != nil {
+			return nil, err
+		}
+	}
 	sink, err := r.remote.sinks(ctx, api, local, dead.write, log)
 	if err != nil {
 		return nil, err
@@ -281,7 +293,7 @@ func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, lo
 	w.stream = &pipeline.Stream{
 		Rules: set, Sources: in.sources, Sink: sink, Dead: dead.all, Decode: dopt, Lateness: r.lateness, Workers: r.workers,
 		Counters: new(pipeline.Counters), Now: time.Now, Log: log,
-		Store: store, SnapshotEvery: r.snapshotEvery, DrainTimeout: r.shutdown,
+		Store: store, SnapshotEvery: r.snapshotEvery, DrainTimeout: r.shutdown, MaxBytes: int(r.memory),
 	}
 	if err := w.stream.Init(ctx); err != nil {
 		return nil, infra(err)

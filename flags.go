@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,4 +73,46 @@ func span(s string) (time.Duration, error) {
 		return time.Duration(whole * float64(unit[s[n-1]])), nil
 	}
 	return time.ParseDuration(s)
+}
+
+// byteSize is a flag in bytes: 512MiB, 2GB, 1073741824.
+type byteSize int64
+
+// Set implements pflag.Value.
+func (b *byteSize) Set(s string) error {
+	number := strings.TrimRight(s, "kKMGTiB")
+	n, err := strconv.ParseFloat(number, 64)
+	unit, ok := map[string]float64{
+		"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+		"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+	}[s[len(number):]]
+	if err != nil || !ok || n < 0 || n*unit > 1<<60 {
+		return fmt.Errorf("size %q: want bytes, or 512MiB, 2GB", s)
+	}
+	*b = byteSize(n * unit)
+	return nil
+}
+
+// String implements pflag.Value.
+func (b *byteSize) String() string {
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n := int64(*b); n >= u.size && n%u.size == 0 {
+			return strconv.FormatInt(n/u.size, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(*b), 10)
+}
+
+// Type implements pflag.Value.
+func (b *byteSize) Type() string { return "size" }
+
+// defaultMemory is what the state may take unless --memory says otherwise.
+const defaultMemory = 2 << 30
+
+func addMemory(fs *pflag.FlagSet, b *byteSize) {
+	*b = defaultMemory
+	fs.Var(b, "memory", "about what the rules' state may take; beyond it the rule that holds most forgets its stalest keys. 0: no limit")
 }

@@ -2,14 +2,20 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/pflag"
 
 	"corral/sinks"
+	natssink "corral/sinks/nats"
 )
 
 // outFlag is where `-o` writes: text or ndjson, to standard output or a file.
@@ -52,37 +58,72 @@ func textOptions(w io.Writer) sinks.TextOptions {
 	return sinks.TextOptions{Color: ok && sinks.ColorFor(f), Evidence: 6}
 }
 
-// letters is where dead letters go.
+// letters is where dead letters go: a file, a subject on NATS, both or neither. It
+// may be used by several goroutines.
 type letters struct {
-	file *sinks.DeadLetters // nil: they are only counted
-	log  *slog.Logger
+	file   *sinks.DeadLetters // nil: none
+	log    *slog.Logger
+	mu     sync.Mutex            // guards what follows
+	stream *natssink.DeadLetters // nil: none
+	counts map[string]uint64     // by reason, also of those that go nowhere
 }
 
 func openLetters(path string, fsync bool, log *slog.Logger) (*letters, error) {
+	l := &letters{log: log, counts: map[string]uint64{}}
 	if path == "" {
-		return &letters{log: log}, nil
+		return l, nil
 	}
 	d, err := sinks.OpenDeadLetters(path, fsync)
 	if err != nil {
 		return nil, infra(err)
 	}
-	return &letters{file: d, log: log}, nil
+	l.file = d
+	return l, nil
 }
 
-// write stores letters; without a file they are gone, and counted.
+// publish makes the letters go to a subject too.
+func (l *letters) publish(ctx context.Context, api jetstream.JetStream, subject string, o natssink.Options) error {
+	d, err := natssink.NewDeadLetters(ctx, api, subject, o)
+	if err != nil {
+		return infra(fmt.Errorf("stream for dead letters: %w", err))
+	}
+	l.stream = d
+	return nil
+}
+
+// all stores letters; an error means that they have to come again. Where there is
+// neither file nor subject they are gone, and counted.
+func (l *letters) all(ctx context.Context, ds []sinks.DeadLetter) error {
+	if l.file != nil {
+		if err := l.file.Write(ds...); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stream != nil {
+		if err := l.stream.Write(ctx, ds...); err != nil {
+			return err
+		}
+	}
+	for i := range ds {
+		l.counts[ds[i].Reason]++
+	}
+	return nil
+}
+
+// byReason counts the letters so far.
+func (l *letters) byReason() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.counts)
+}
+
+// write stores a letter of a sink.
 func (l *letters) write(d sinks.DeadLetter) error {
-	if l.file == nil {
-		return nil
-	}
-	return l.file.Write(d)
-}
-
-// all is write for those who keep what could not be written.
-func (l *letters) all(_ context.Context, ds []sinks.DeadLetter) error {
-	if l.file == nil {
-		return nil
-	}
-	return l.file.Write(ds...)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return l.all(ctx, []sinks.DeadLetter{d})
 }
 
 // put is write for those who cannot do anything about a failure but tell.

@@ -34,6 +34,8 @@ type worker struct {
 	sink   *delivery
 	dead   *letters
 
+	problems []pipeline.Problem // found at the start
+
 	mu      sync.Mutex // guards what follows: reloads come one at a time
 	stale   []string
 	running bool
@@ -87,6 +89,10 @@ func (w *worker) close() {
 
 // watch reloads rules when their files change and on SIGHUP.
 func (w *worker) watch(ctx context.Context) {
+	// What is wrong with the files now, or is not any more since the last life.
+	if _, err := w.stream.Reload(ctx, nil, w.problems); err != nil {
+		return // the worker has ended
+	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -122,6 +128,7 @@ type reloadReport struct {
 	Generation  uint64             `json:"generation"`
 	Result      correlate.Reloaded `json:"result"`
 	Stale       []string           `json:"stale,omitempty"`
+	Held        []string           `json:"held,omitempty"` // rules that vanished, and go on for --remove-grace
 	Diagnostics []string           `json:"diagnostics,omitempty"`
 }
 
@@ -129,7 +136,7 @@ func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	res, err := w.loader.Load()
-	rep := &reloadReport{By: by, Generation: w.stream.Generation(), Stale: res.Stale}
+	rep := &reloadReport{By: by, Generation: w.stream.Generation(), Stale: res.Stale, Held: res.Held}
 	for _, d := range res.Diagnostics {
 		if d.IsError() {
 			rep.Diagnostics = append(rep.Diagnostics, d.String())
@@ -143,7 +150,7 @@ func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
 	}
 	rep.Generation = w.stream.Generation()
 	w.stale = res.Stale
-	w.log.Info("rules reloaded", "by", by, "generation", rep.Generation, "result", summarize(rep.Result), "stale", res.Stale)
+	w.log.Info("rules reloaded", "by", by, "generation", rep.Generation, "result", summarize(rep.Result), "stale", res.Stale, "held", res.Held)
 	if len(res.Stale) > 0 {
 		return rep, fmt.Errorf("files with mistakes keep their last good rules: %s\n%s", strings.Join(res.Stale, ", "), strings.Join(rep.Diagnostics, "\n"))
 	}
@@ -195,7 +202,7 @@ func staleProblems(res reload.Result) []pipeline.Problem {
 
 // noteStale tells of files that were broken at the start.
 func (w *worker) noteStale(res reload.Result) {
-	w.stale = res.Stale
+	w.stale, w.problems = res.Stale, staleProblems(res)
 	for _, d := range res.Diagnostics {
 		if d.IsError() {
 			w.log.Error("rule file has mistakes, its last good content runs", "at", d.String())

@@ -22,7 +22,8 @@ type Options struct {
 	Trace func(TraceEvent)
 	// MaxBytes bounds the state, about; 0: only the rules' own limits do. Beyond it
 	// the rule that holds most forgets its stalest keys, counted as Evicted. It is
-	// looked at every few Advances, so results depend on it once it is reached.
+	// looked at every few Advances and every few thousand keys, so results depend on
+	// it once it is reached.
 	MaxBytes int
 }
 
@@ -58,6 +59,7 @@ type Engine struct {
 	stats     Stats
 	restored  Reloaded
 	advances  int
+	looked    int     // keys when the memory was looked at last
 	due       []int64 // next instant of each rule that reads events
 	todo      []*ruleState
 }
@@ -159,19 +161,26 @@ func (e *Engine) Advance(watermark int64, emit func(*Transition)) {
 // What is still open stays open; OpenIncidents lists it.
 func (e *Engine) Finish(end int64, emit func(*Transition)) { e.Advance(plus(end, 1), emit) }
 
-// shedEvery is the number of Advances between two looks at the memory, and
-// shedPart the part of a rule's keys that go at once.
+// The memory is looked at every shedEvery Advances, and when there are shedGrown
+// more keys, or a sixteenth more; shedPart is the part of a rule's keys that go at
+// once.
 const (
 	shedEvery = 256
+	shedGrown = 4096
 	shedPart  = 8
 )
 
 // shed keeps the state within MaxBytes as far as keys can be forgotten.
 func (e *Engine) shed() {
 	e.advances++
-	if e.opt.MaxBytes <= 0 || e.advances%shedEvery != 0 {
+	if e.opt.MaxBytes <= 0 {
 		return
 	}
+	n := e.keyed()
+	if n < e.looked+max(shedGrown, e.looked/16) && e.advances%shedEvery != 0 {
+		return
+	}
+	defer func() { e.looked = e.keyed() }()
 	sizes := make([]int, len(e.rules))
 	total := 0
 	for i, r := range e.rules {
@@ -194,6 +203,14 @@ func (e *Engine) shed() {
 		}
 		total -= was - sizes[i]
 	}
+}
+
+// keyed is the number of keys with state.
+func (e *Engine) keyed() (n int) {
+	for _, r := range e.rules {
+		n += r.keys.n
+	}
+	return n
 }
 
 // deal gives the events before until to their rules, in order.

@@ -161,14 +161,20 @@ func (k *keys) compact() {
 	k.text, k.waste = text, 0
 }
 
-// sorted lists the numbers of all keys by their texts.
-func (k *keys) sorted() []uint32 {
+// live lists the numbers of all keys.
+func (k *keys) live() []uint32 {
 	is := make([]uint32, 0, k.n)
 	for i := range k.entries {
 		if k.entries[i].len != gone {
 			is = append(is, uint32(i))
 		}
 	}
+	return is
+}
+
+// sorted lists the numbers of all keys by their texts.
+func (k *keys) sorted() []uint32 {
+	is := k.live()
 	k.sort(is)
 	return is
 }

@@ -28,6 +28,7 @@ type Batch struct {
 	Lateness time.Duration
 	Workers  int
 	Shards   int
+	MaxBytes int              // see correlate.Options
 	Now      func() time.Time // for detected_at
 	// Stop ends the reading of a partition whose records say when they arrived
 	// (streams), once both its events and their arrivals are past it by more than
@@ -115,7 +116,7 @@ func (b *Batch) start() error {
 }
 
 func (l *Lane) options(b *Batch) correlate.Options {
-	return correlate.Options{Shards: b.Shards, Trace: l.Trace}
+	return correlate.Options{Shards: b.Shards, MaxBytes: b.MaxBytes, Trace: l.Trace}
 }
 
 func (l *Lane) start(b *Batch, eng *correlate.Engine) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"corral/correlate"
 	"corral/ingest"
@@ -98,6 +99,9 @@ func open(data []byte) (h header, engine io.Reader, err error) {
 	}
 	if err := json.Unmarshal(body[fixed:fixed+int(n)], &h); err != nil {
 		return h, nil, fmt.Errorf("header: %w", err)
+	}
+	if slices.Contains(h.Outbox, nil) || slices.Contains(h.Own, nil) {
+		return h, nil, errors.New("header: a transition is missing")
 	}
 	return h, bytes.NewReader(body[fixed+int(n):]), nil
 }

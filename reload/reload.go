@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"corral/rules"
 	"corral/rules/pack"
@@ -26,6 +27,10 @@ type Loader struct {
 	Embedded []rules.File
 	// MaxRemoved is the share of rules, 0 to 1, that may vanish in one reload.
 	MaxRemoved float64
+	// RemoveGrace is how long a rule that vanished goes on as it was, should it come
+	// back, perhaps in another file.
+	RemoveGrace time.Duration
+	Now         func() time.Time // nil: time.Now
 	// LastGoodDir keeps the last good bytes of every file, so that a restart with a
 	// broken file runs what ran before. "": only in memory.
 	LastGoodDir string
@@ -34,6 +39,13 @@ type Loader struct {
 	lastGood map[string][]byte
 	loaded   [sha256.Size]byte // of the content that set came of
 	seen     [sha256.Size]byte // of the content at the last poll
+	held     []held
+}
+
+// held is a rule that vanished and goes on until its time is over.
+type held struct {
+	rules.Held
+	until time.Time
 }
 
 // Result says what a load found. Diagnostics are of the files as they are now,
@@ -42,6 +54,7 @@ type Result struct {
 	Set         *rules.Set
 	Diagnostics []rules.Diagnostic
 	Stale       []string // files whose last good content is used instead
+	Held        []string // rules that vanished and go on for a while, by id
 }
 
 // ErrRefused: the new rules were not taken; the old ones go on.
@@ -66,7 +79,19 @@ func (l *Loader) Changed() bool {
 	d := digest(files)
 	rest := d == l.seen
 	l.seen = d
-	return rest && d != l.loaded
+	return rest && (d != l.loaded || l.overdue())
+}
+
+// overdue reports whether the time of a rule that vanished is over.
+func (l *Loader) overdue() bool {
+	return slices.ContainsFunc(l.held, func(h held) bool { return !l.now().Before(h.until) })
+}
+
+func (l *Loader) now() time.Time {
+	if l.Now != nil {
+		return l.Now()
+	}
+	return time.Now()
 }
 
 // First loads the rules at start: files with mistakes are an error unless their
@@ -104,9 +129,47 @@ func (l *Loader) load(first bool) (Result, error) {
 	if err := l.guard(res.Set); err != nil && !first {
 		return res, err
 	}
+	if !first {
+		l.hold(&res, use)
+	}
 	l.set, l.loaded, l.seen = res.Set, d, d
 	l.remember(use)
 	return res, l.writeLastGood()
+}
+
+// hold lets rules that vanished go on for a while.
+func (l *Loader) hold(res *Result, use []rules.File) {
+	now := l.now()
+	gone := slices.DeleteFunc(slices.Clone(l.held), func(h held) bool {
+		return !now.Before(h.until) || !vanished(res.Set, h.ID)
+	})
+	for _, r := range l.set.Rules {
+		known := slices.ContainsFunc(l.held, func(h held) bool { return h.ID == r.ID })
+		if data, ok := l.lastGood[r.File]; ok && !known && l.RemoveGrace > 0 && vanished(res.Set, r.ID) {
+			gone = append(gone, held{rules.Held{File: rules.File{Name: r.File, Data: data}, ID: r.ID}, now.Add(l.RemoveGrace)})
+		}
+	}
+	l.held = nil
+	if len(gone) == 0 {
+		return
+	}
+	olds := make([]rules.Held, len(gone))
+	for i := range gone {
+		olds[i] = gone[i].Held
+	}
+	set, _ := rules.ParseHeld(slices.Concat(pack.Override(l.Embedded, use), use), olds)
+	if set == nil {
+		return // they do not go together with what there is now: they go at once
+	}
+	res.Set, l.held = set, gone
+	for _, h := range gone {
+		res.Held = append(res.Held, h.ID)
+	}
+}
+
+// vanished reports whether a set has a rule neither by its id nor renamed.
+func vanished(set *rules.Set, id string) bool {
+	return set.Rule(id) == nil && !slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool { return r.RenamedFrom == id })
 }
 
 // fallBack replaces files with errors by their last good content and returns how
@@ -138,7 +201,7 @@ func (l *Loader) guard(set *rules.Set) error {
 	}
 	gone := 0
 	for _, r := range l.set.Rules {
-		if set.Rule(r.ID) == nil && !slices.ContainsFunc(set.Rules, func(n *rules.Rule) bool { return n.RenamedFrom == r.ID }) {
+		if vanished(set, r.ID) && !slices.ContainsFunc(l.held, func(h held) bool { return h.ID == r.ID }) {
 			gone++
 		}
 	}

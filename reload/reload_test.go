@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"corral/rules"
 )
@@ -113,5 +114,50 @@ func TestChangedWaitsForRest(t *testing.T) {
 	first, second := l.Changed(), l.Changed()
 	if first || second {
 		t.Error("loaded: nothing more to do")
+	}
+}
+
+// TestAVanishedRuleGoesOnForAWhile: it may only be on its way to another file.
+func TestAVanishedRuleGoesOnForAWhile(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	put(t, dir, "a.yaml", ruleText("a1", "a2"))
+	put(t, dir, "b.yaml", ruleText("b1"))
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 1, RemoveGrace: 2 * time.Minute, Now: func() time.Time { return now }}
+	if _, err := l.First(); err != nil {
+		t.Fatal(err)
+	}
+	load := func(want, held string) {
+		t.Helper()
+		res, err := l.Load()
+		if err != nil || ids(res.Set) != want || strings.Join(res.Held, " ") != held {
+			t.Errorf("%v: %s, held %v; want %s, held %s", err, ids(res.Set), res.Held, want, held)
+		}
+	}
+	hash := l.set.Rule("a2").LogicHash
+	put(t, dir, "a.yaml", ruleText("a1"))
+	load("a1 b1 a2", "a2")
+	if r := l.set.Rule("a2"); r.LogicHash != hash || filepath.Base(r.File) != "a.yaml" {
+		t.Error("the rule that goes on is not what it was")
+	}
+	now = now.Add(time.Minute)
+	put(t, dir, "b.yaml", ruleText("b1", "b2"))
+	load("a1 b1 b2 a2", "a2") // another reload does not begin its time anew
+	put(t, dir, "b.yaml", ruleText("b1", "b2", "a2"))
+	load("a1 b1 b2 a2", "") // it came back in another file
+	put(t, dir, "b.yaml", ruleText("b1"))
+	load("a1 b1 b2 a2", "b2 a2")
+	l.Changed()
+	if l.Changed() {
+		t.Error("nothing changed, and their time is not over")
+	}
+	now = now.Add(2 * time.Minute)
+	l.Changed()
+	if !l.Changed() {
+		t.Error("their time is over")
+	}
+	load("a1 b1", "")
+	if l.Changed() || l.Changed() {
+		t.Error("nothing is left to do")
 	}
 }

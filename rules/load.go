@@ -108,11 +108,26 @@ func CountRules(files []File) int {
 }
 
 // Parse is Load for content already read.
-func Parse(files []File) (*Set, []Diagnostic) {
+func Parse(files []File) (*Set, []Diagnostic) { return ParseHeld(files, nil) }
+
+// Held is a rule as an earlier version of a file has it.
+type Held struct {
+	File File
+	ID   string
+}
+
+// ParseHeld is Parse with single rules beside the files', of files that are not
+// what they were.
+func ParseHeld(files []File, held []Held) (*Set, []Diagnostic) {
 	rep := &report{}
 	var read []*ruleFile
 	for _, f := range files {
 		read = append(read, readFile(rep, f))
+	}
+	for _, h := range held {
+		f := readFile(rep, h.File)
+		f.rules = slices.DeleteFunc(f.rules, func(d *ruleDoc) bool { return d.id != h.ID })
+		read = append(read, f)
 	}
 	checkIDs(read)
 	slots := newSlots()

@@ -48,6 +48,7 @@ const (
 	markID
 	markTemplate
 	markContentType
+	markBase64
 	nMarks
 )
 
@@ -57,6 +58,7 @@ var marks = map[string]mark{
 	"pid": markPID, "hostname": markHostname, "source": markSource, "kubernetes": markKubernetes, "source_type": markShipper, "tag": markShipper, "agent": markShipper,
 	"container_id": markShipper, "container_name": markShipper, "received": markReceived, "header": markHeader, "headers": markHeader,
 	"account": markAccount, "name": markName, "id": markID, "@mt": markTemplate, "datacontenttype": markContentType,
+	"data_base64": markBase64,
 }
 
 // maxKeys bounds the keys a decoder remembers; records with ever new keys make it

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 
@@ -70,8 +71,8 @@ func (d *Decoder) wrapped(raw, s string, env *envelope) bool {
 	switch {
 	case d.js.has(markResourceLogs) && d.js.marks[markResourceLogs].kind == kArray:
 		return d.otlpJSON(s, env)
-	case d.js.has(markSubject) && d.js.has(markData) && !d.m.has(fLevel) && !d.m.has(fMessage):
-		return d.captured(env)
+	case d.js.has(markSubject) && (d.js.has(markData) || d.js.has(markBase64)) && !d.m.has(fLevel) && !d.m.has(fMessage):
+		return d.captured(raw, env)
 	case d.js.has(markSpecVersion) && d.js.has(markType) && d.js.has(markID):
 		return d.cloudEvent(raw, s, env)
 	case d.js.has(markLog) && d.js.has(markStream) && d.js.has(markTime) && !d.js.has(markKubernetes):
@@ -121,15 +122,28 @@ func (d *Decoder) inner(s string, env *envelope) {
 }
 
 // captured opens a message that was recorded with its subject:
-// {"subject":…,"data":…} and what else the recorder wrote.
-func (d *Decoder) captured(env *envelope) bool {
+// {"subject":…,"data":…} and what else the recorder wrote; a dead letter of corral's
+// is one. That of a sink holds a revision of an incident, which is no event.
+func (d *Decoder) captured(raw string, env *envelope) bool {
+	if strings.HasPrefix(d.js.text(markSource, &d.m.arena), "sink:") {
+		d.kill("rejected", "a revision of an incident, not an event", []byte(raw))
+		return true
+	}
 	in := *env
 	in.depth++
 	in.subject = firstText(d.js.text(markSubject, &d.m.arena), env.subject)
 	in.account = firstText(d.js.text(markAccount, &d.m.arena), env.account)
 	in.time = d.instant(d.js.text(markReceived, &d.m.arena), env.time)
 	data := d.js.marks[markData]
-	if data.kind != kString && data.kind != kObject && data.kind != kArray {
+	if text := d.js.text(markBase64, &d.m.arena); text != "" {
+		record, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return false
+		}
+		d.payload(strings.Trim(string(record), "\r\n"), &in)
+		return true
+	}
+	if !d.js.has(markData) || data.kind != kString && data.kind != kObject && data.kind != kArray {
 		return false
 	}
 	d.payload(strings.Trim(data.text(&d.m.arena), "\r\n"), &in)
