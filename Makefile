@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=tools.mod
 CHDB     := node_modules/@chdb/lib-linux-x64-gnu/libchdb.so
 FUZZTIME ?= 20s
 
-.PHONY: build test test-nats race lint fuzz bench microbench demo clickhouse
+.PHONY: build test test-nats race lint fuzz bench microbench quality demo clickhouse
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o corral .
@@ -42,6 +42,12 @@ bench:
 # Every benchmark of every package, with allocations; compare runs with benchstat.
 microbench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 1s ./...
+
+# How well examples/trainticket finds the faults of a day whose faults are known:
+# DATA has the logs and a fault list in Nezha's format.
+quality: build
+	@test -n "$(DATA)" || { echo "make quality DATA=DIRECTORY"; exit 1; }
+	@$(GO) run ./internal/quality --corral ./corral $(DATA)
 
 demo: build clickhouse
 	./corral demo --once

@@ -225,7 +225,7 @@ var fieldTable = []Field{
 	hopText("from_logger", "logger of the event before", func(h *event.Hop) string { return h.FromLogger }),
 	hopFloat("gap_ms", "time since the event before in milliseconds", func(h *event.Hop) float64 { return h.GapMS }),
 	hopInt("seen", "how many gaps of this very step are remembered, at most 200", func(h *event.Hop) int { return h.Seen }),
-	hopFloat("p50_ms", "median of the gaps remembered", func(h *event.Hop) float64 { return h.P50MS }),
+	hopFloat("p50_ms", "what half of the gaps remembered stay below", func(h *event.Hop) float64 { return h.P50MS }),
 	hopFloat("p90_ms", "what nine of ten gaps usually stay below: the median of that over the last runs of 20, so that a fault does not become what is usual", func(h *event.Hop) float64 { return h.P90MS }),
 	hopInt("known", "how many steps out of the statement before are remembered, at most 500", func(h *event.Hop) int { return h.Known }),
 	hopFloat("share", "part of those that was this step", func(h *event.Hop) float64 { return h.Share }),
