@@ -51,6 +51,7 @@ func commands() (map[string]command, []string) {
 		"run":        {"streaming worker: NATS subjects and streams in, incidents out", cmdRun},
 		"batch":      {"reprocess history: files, streams, tables", cmdBatch},
 		"verify":     {"run live's range again and compare the incidents", cmdVerify},
+		"diff":       {"two rule sets over the same history: incidents gone, new, changed", cmdDiff},
 		"check":      {"parse, type-check and lint rules", cmdCheck},
 		"test":       {"run the unit tests of rules", cmdTest},
 		"parse":      {"show how lines are decoded", cmdParse},
@@ -61,7 +62,7 @@ func commands() (map[string]command, []string) {
 		"nats-setup": {"print the account and users with which corral sees all of NATS", cmdNATSSetup},
 		"demo":       {"three real services with faults, and the incidents", cmdDemo},
 	}
-	order := []string{"run", "batch", "verify", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "nats-setup", "demo"}
+	order := []string{"run", "batch", "verify", "diff", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "nats-setup", "demo"}
 	return m, order
 }
 
