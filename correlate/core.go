@@ -262,7 +262,10 @@ func (r *ruleState) take(ev *event.Event, m *rules.Match) {
 	c := r.begin(k, ev.Time, ev)
 	if m.Selected {
 		r.stats.Matched++
-		r.count(c, k, ev)
+		r.count(k, ev)
+	}
+	if r.counter == nil {
+		c.tally = r.boxes[k].tally
 	}
 	r.in = input{ev: ev, selected: m.Selected, parts: m.Parts, args: m.Args}
 	r.machine(k).event(c, &r.in)
@@ -281,12 +284,11 @@ func (r *ruleState) touch(k uint32) {
 }
 
 // count adds a Selected event to what is counted of the key.
-func (r *ruleState) count(c *call, k uint32, ev *event.Event) {
+func (r *ruleState) count(k uint32, ev *event.Event) {
 	if r.counter == nil {
 		t := &r.boxes[k].tally
 		t.at, t.before = ev.Time, t.seen
 		t.seen++
-		c.tally = *t
 	}
 	if ep := r.episode(k); ep != nil {
 		r.member(ep, ev)

@@ -2,7 +2,6 @@ package correlate
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
@@ -184,10 +183,7 @@ func (r *ruleState) newEpisode(c *call, f firing) *episode {
 		key: c.key, began: c.now, startedAt: f.start, anchor: f.start, cause: f.cause,
 		count: f.count, keep: int64(r.rule.KeepFiringFor), lastTrue: c.now,
 		evidence: evidence{limit: r.rule.Evidence},
-		steps:    f.steps, last: r.env.Event, lastEvent: f.start,
-	}
-	if at := r.latest(c.key); at != math.MinInt64 {
-		ep.lastEvent = at
+		steps:    f.steps, last: r.env.Event, lastEvent: max(f.start, r.latest(c.key)),
 	}
 	ep.depth = r.depth
 	for _, ev := range f.events {

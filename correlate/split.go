@@ -47,6 +47,10 @@ func newSplit(p *windowPlan) *split {
 
 func (w *split) event(c *call, in *input) {
 	w.shown = nil
+	if w.plan.t.Window == rules.Bounded {
+		w.bounded(c, in)
+		return
+	}
 	if !in.selected {
 		return
 	}
@@ -57,18 +61,27 @@ func (w *split) event(c *call, in *input) {
 		}
 	}
 	if !w.open {
-		if t.Window == rules.Bounded && in.parts&(1<<t.StartPart) == 0 {
-			w.base.add(c.now, in)
-			return
-		}
 		w.begin(c)
 	}
-	ends := w.pane.n > 0 && t.Window == rules.Bounded && in.parts&(1<<t.EndPart) != 0
 	w.enter(c, in)
-	if !t.AtClose {
-		w.judge(c)
+}
+
+// bounded takes an event of a window from start to end. Both ends are of the
+// window, and they need not be events that the rule counts.
+func (w *split) bounded(c *call, in *input) {
+	t := w.plan.t
+	opens := !w.open && in.parts&(1<<t.StartPart) != 0
+	if opens {
+		w.begin(c)
 	}
-	if ends {
+	switch {
+	case !in.selected:
+	case w.open:
+		w.enter(c, in)
+	default:
+		w.base.add(c.now, in)
+	}
+	if w.open && !opens && in.parts&(1<<t.EndPart) != 0 {
 		w.close(c)
 	}
 }
@@ -88,6 +101,7 @@ func (w *split) begin(c *call) {
 	}
 }
 
+// enter takes an event into the open window.
 func (w *split) enter(c *call, in *input) {
 	m := mark{c.now, c.tally.before}
 	if w.pane.n == 0 {
@@ -104,6 +118,9 @@ func (w *split) enter(c *call, in *input) {
 		if w.plan.max > 0 {
 			w.end = min(w.end, plus(w.start, w.plan.max))
 		}
+	}
+	if !w.plan.t.AtClose {
+		w.judge(c)
 	}
 }
 
@@ -172,7 +189,10 @@ func (w *split) close(c *call) {
 func (w *split) roll(c *call) *closed {
 	done := &closed{at: min(w.end, c.now), n: w.pane.n, mark: w.first, span: w.span(), vals: make([]event.Value, len(w.plan.rule.Aggs))}
 	w.fill(min(c.now, w.end), done.vals)
-	done.f = firing{start: w.first.at, events: w.kept}
+	done.f = firing{start: w.start, events: w.kept}
+	if done.n > 0 {
+		done.f.start = w.first.at
+	}
 	if w.plan.t.Window == rules.Tumbling && len(w.plan.previous) > 0 {
 		w.remember(done)
 	}
@@ -201,13 +221,10 @@ func (w *split) decide(c *call, done *closed) {
 	if !c.holds(w.plan.t.Condition) {
 		return
 	}
-	f := done.f
-	if done.n == 0 {
-		f.start = c.now
-	} else {
-		f.count = c.tally.since(done.mark.before)
+	if done.n > 0 {
+		done.f.count = c.tally.since(done.mark.before)
 	}
-	c.fire(f)
+	c.fire(done.f)
 }
 
 // judge evaluates the condition of an open window, or `clear` while it holds.

@@ -78,7 +78,7 @@ func (p *plainMatch) rule(r *Rule, env *Env) []Match {
 	m.Resolve = r.ResolveWhen != nil && vmTruth(r.ResolveWhen, env) == tTrue
 	concerned := m.Selected || m.Resolve || always != 0
 	strict := r.Sequence != nil && r.Sequence.Contiguity == Strict
-	if !concerned && !strict {
+	if !concerned && !(strict && sel == tTrue) {
 		return nil
 	}
 	if m.Selected {

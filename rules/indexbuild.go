@@ -15,14 +15,11 @@ type way struct {
 
 // ways lists them for one rule.
 func (p *plan) ways(n int32, t *atomTable) []way {
-	if p.strict { // every event of the key
-		return []way{{plan: n}}
-	}
 	main := way{plan: n}
 	if p.match != noCond {
 		main.conds = t.conjuncts(p.match, nil)
 	}
-	if steps := p.some(p.steps); len(steps) > 0 {
+	if steps := p.some(p.steps); len(steps) > 0 && !p.strict {
 		main.conds = append(main.conds, t.either(steps))
 	}
 	all := []way{main}

@@ -62,7 +62,7 @@ func (m *Matcher) plan(p *plan, out []Match) []Match {
 		m.Errors[r.Index]++
 	}
 	concerned := match.Selected || match.Resolve || parts&p.always != 0
-	if !concerned && !p.strict {
+	if !concerned && !(p.strict && sel == tTrue) {
 		return out
 	}
 	if match.Selected {

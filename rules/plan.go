@@ -21,7 +21,7 @@ type plan struct {
 	steps  uint64 // parts of which one must hold: steps, event types
 	always uint64 // parts looked at even if `match` does not hold: until, start, end
 	preds  uint64 // parts looked at only for selected events: predicates of count
-	strict bool   // every event of the key concerns the rule
+	strict bool   // every event of the key that `match` holds for concerns the rule
 	byStep bool   // keys differ by step
 }
 

@@ -312,7 +312,7 @@ func (k *key) emit(state, cause string, t int64) *rev {
 		Firings:     in.firings, Relapses: in.relapses,
 		Flapping: in.flapping,
 	}
-	if e := k.latest(); e != nil {
+	if e := k.latest(); e != nil && e.time() > in.origin {
 		r.LastEventAt = utc(e.time())
 	}
 	if state == "resolved" {

@@ -197,7 +197,7 @@ func (m maker) threshold(r *ruleText, upper bool) (atClose bool) {
 	case "last":
 		r.line("window: {last: %d}", m.int(1, 5))
 	case "bounded":
-		r.line(`window: {start: 'message == "x"', end: 'message == "y"', max: %s}`, m.ticks(1, 9))
+		r.line(`window: {start: '%s', end: '%s', max: %s}`, m.of(`message == "x"`, `message == "z"`), m.of(`message == "y"`, "attrs.v == 9", `message == "ok"`), m.ticks(1, 9))
 	}
 	history := shape == "sliding" || shape == "tumbling"
 	if shape != "sliding" && shape != "last" && m.oneIn(3) {

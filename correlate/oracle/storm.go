@@ -42,7 +42,7 @@ func (k *key) step(e *entry, at int64, do func()) {
 		}
 	}
 	s.count, s.severity, s.last = k.countSince(s.in), s.in.severity, s.in.origin
-	if last := k.latest(); last != nil {
+	if last := k.latest(); last != nil && last.time() > s.last {
 		s.last = last.time()
 	}
 	k.steps = append(k.steps, s)

@@ -54,6 +54,8 @@ type window struct {
 
 func (w *windowed) enter(k *key, e *entry) {
 	switch {
+	case w.shape == rules.Bounded:
+		w.enterBounded(k, e)
 	case !e.selected():
 	case w.shape == rules.Sliding:
 		w.judge(k, w.sliding(k, e.time(), false), e.time(), true)
@@ -73,13 +75,28 @@ func (w *windowed) enterSplit(k *key, e *entry) {
 	}
 	win := all[len(all)-1]
 	if !slices.Contains(win.content, e) {
-		return // between windows
+		return
 	}
-	closed := win.closer == e
-	if !w.atClose || closed {
+	if !w.atClose {
 		w.judge(k, win, e.time(), true)
 	}
-	if closed && !w.atClose {
+}
+
+// enterBounded: e may be of a window from a start to an end, or one of the two.
+func (w *windowed) enterBounded(k *key, e *entry) {
+	all := w.split(k)
+	if len(all) == 0 {
+		return
+	}
+	win := all[len(all)-1]
+	if e.selected() {
+		w.enterSplit(k, e)
+	}
+	switch {
+	case win.closer != e:
+	case w.atClose:
+		w.judge(k, win, e.time(), true)
+	default:
 		k.judge(verdict{at: e.time()})
 	}
 }
@@ -157,7 +174,7 @@ func (w *windowed) view(k *key, t int64) *rules.Env {
 // judge evaluates the condition, or whether it still holds, over win.
 func (w *windowed) judge(k *key, win window, t int64, enters bool) {
 	env := k.env(w.aggs(k, win, t), win.content)
-	v := verdict{at: t, enters: enters, instant: w.atClose, began: t}
+	v := verdict{at: t, enters: enters, instant: w.atClose, began: win.start}
 	if len(win.content) > 0 {
 		v.first = win.content[0]
 	}
@@ -210,7 +227,7 @@ func (w *windowed) split(k *key) []window {
 	case rules.Tumbling:
 		return w.tumbling(held)
 	case rules.Bounded:
-		return w.bounded(held)
+		return w.bounded(k.done[k.from:])
 	}
 	var all []window
 	for _, e := range held {
@@ -283,24 +300,26 @@ func floor(t, size int64) int64 {
 	return f
 }
 
-func (w *windowed) bounded(held []*entry) []window {
+func (w *windowed) bounded(list []*entry) []window {
 	var all []window
 	inside := false
-	for _, e := range held {
+	for _, e := range list {
 		if inside && e.time() > all[len(all)-1].end {
 			inside = false
 		}
-		if !inside {
-			if !e.fits(w.rule.Threshold.StartPart) {
-				continue
-			}
+		opens := !inside && e.fits(w.rule.Threshold.StartPart)
+		if opens {
 			inside = true
-			all = append(all, window{start: e.time(), end: e.time() + w.max, content: []*entry{e}})
+			all = append(all, window{start: e.time(), end: e.time() + w.max})
+		}
+		if !inside {
 			continue
 		}
 		win := &all[len(all)-1]
-		win.content = append(win.content, e)
-		if e.fits(w.rule.Threshold.EndPart) {
+		if e.selected() {
+			win.content = append(win.content, e)
+		}
+		if !opens && e.fits(w.rule.Threshold.EndPart) {
 			win.closer = e
 			inside = false
 		}
