@@ -25,10 +25,13 @@ type child struct {
 const maxChildren = 1000
 
 func (c *children) add(in *event.Incident) {
-	known := slices.ContainsFunc(c.list, func(x child) bool { return x.id == in.ID })
-	if !known && len(c.list) < maxChildren {
+	if !c.has(in.ID) && len(c.list) < maxChildren {
 		c.list = append(c.list, child{in.ID, in.Rule, in.StartedAt, in.Recurrence})
 	}
+}
+
+func (c *children) has(id string) bool {
+	return slices.ContainsFunc(c.list, func(x child) bool { return x.id == id })
 }
 
 func (c *children) ids() []string {

@@ -22,7 +22,11 @@ type stage struct {
 	matches    []rules.Match
 	drafts     []draft
 	context    context
+	joined     []joined
 }
+
+// joined is a child that an open incident has taken in.
+type joined struct{ child, parent string }
 
 // listed is an open incident as the stage knows it.
 type listed struct {
@@ -226,9 +230,24 @@ func (s *stage) feed(d draft) []draft {
 		r.depth = d.depth + 1
 		r.advance(ev.Time)
 		r.take(ev, &m)
+		if parent := r.parentOf(&m, d.t.IncidentID); parent != "" {
+			s.joined = append(s.joined, joined{child: d.t.IncidentID, parent: parent})
+		}
 		made = append(made, r.drain()...)
 	}
 	return made
+}
+
+// parentOf is the open incident that has child among its own, "" if there is none.
+func (r *ruleState) parentOf(m *rules.Match, child string) string {
+	k, ok := r.keys.find(m.Key, m.Hash)
+	if !ok {
+		return ""
+	}
+	if ep := r.episode(k); ep != nil && ep.open && ep.children.has(child) {
+		return ep.id
+	}
+	return ""
 }
 
 // peer is the state of a rule over incidents.
@@ -342,8 +361,14 @@ func (d *draft) farewell(told bool) string {
 }
 
 // adopt makes the incidents that a rule over incidents read the children of its
-// own: their next revisions say so.
+// own: their next revisions say so, whether or not the parent had one.
 func (s *stage) adopt(batch []draft) {
+	for _, j := range s.joined {
+		if l := s.open[j.child]; l != nil {
+			l.parentID = j.parent
+		}
+	}
+	s.joined = s.joined[:0]
 	for i := range batch {
 		t := batch[i].t
 		for _, id := range t.ChildIDs {
