@@ -10,6 +10,7 @@
 package natspoll
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -135,12 +136,14 @@ func (s *Source) records(samples []sample, at time.Time) []ingest.Record {
 	for _, x := range samples {
 		x["type"] = decode.PollType + x["type"].(string)
 		x["timestamp"] = at.UTC().Format(time.RFC3339Nano)
-		data, err := json.Marshal(x)
-		if err != nil {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false) // subjects end in >, and people read them
+		if err := enc.Encode(x); err != nil {
 			panic(err) // texts, numbers and booleans of our own
 		}
 		s.seq++
-		records = append(records, ingest.Record{Data: data, Observed: at.UnixNano(), Seq: s.seq})
+		records = append(records, ingest.Record{Data: bytes.TrimSpace(b.Bytes()), Observed: at.UnixNano(), Seq: s.seq})
 	}
 	return records
 }

@@ -27,7 +27,7 @@ type identity struct {
 
 // sample begins what is known of a server.
 func (id identity) sample(typ string) sample {
-	x := sample{"type": typ, "server": id.Name}
+	x := sample{"type": typ, "server": id.Name, "server_id": id.ID}
 	if id.Cluster != "" {
 		x["cluster"] = id.Cluster
 	}
