@@ -4,8 +4,11 @@ GO       ?= go
 TOOLS    := $(GO) tool -modfile=tools.mod
 CHDB     := node_modules/@chdb/lib-linux-x64-gnu/libchdb.so
 FUZZTIME ?= 20s
+ROUNDS   ?= 200
+SEED     ?= 1
+LANES    ?= 2
 
-.PHONY: build test test-nats race lint fuzz bench microbench quality demo clickhouse
+.PHONY: build test test-nats soak race lint fuzz bench microbench quality demo clickhouse
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o corral .
@@ -17,6 +20,12 @@ test: lint clickhouse
 # a minute. They are part of `make test` too.
 test-nats:
 	$(GO) test -count=1 -timeout 8m ./test/nats ./internal/natspoll ./rules/pack
+
+# The chaos harness: rounds in which everything that can fail does, from SEED on,
+# each compared with a batch run; 200 take about a quarter of an hour on two cores.
+# `make test` has a few.
+soak: clickhouse
+	$(GO) test -count=1 -timeout 3h -v ./test/soak -soak.rounds $(ROUNDS) -soak.seed $(SEED) -soak.lanes $(LANES) -parallel $(LANES)
 
 race: clickhouse
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...

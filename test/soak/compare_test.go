@@ -74,10 +74,8 @@ func (r *round) compare(ctx context.Context, end time.Time) ([]string, error) {
 // account checks that every message is accounted for.
 func (r *round) account(ctx context.Context, logs jetstream.Stream, told map[string]map[uint64]bool, end time.Time) (diffs []string, err error) {
 	state := logs.CachedInfo().State
-	if c, err := logs.Consumer(ctx, durable); err != nil {
-		return nil, err
-	} else if floor := c.CachedInfo().AckFloor.Stream; floor != state.LastSeq {
-		diffs = append(diffs, fmt.Sprintf("acknowledged up to %d of %d", floor, state.LastSeq))
+	if err := r.acknowledged(ctx); err != nil { // it was, before the worker stopped
+		diffs = append(diffs, err.Error())
 	}
 	binary, words := map[uint64]bool{}, 0
 	for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {

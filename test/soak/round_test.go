@@ -62,7 +62,12 @@ func (r *round) args() []string {
 		"run", "--rules", filepath.Dir(r.rules), "--nats", "nats://" + r.rig.toNATS.addr(), "--no-context", "--stream", stream, "--durable", durable,
 		"--clickhouse", "clickhouse://" + r.rig.toClickHouse.addr() + "/" + r.database, "--state", state,
 		"--snapshot-every", r.set.snapshotEvery.String(), "--lateness", r.set.lateness.String(), "--workers", fmt.Sprint(r.set.workers),
-		"--dead-letters", r.letters, "--listen", "127.0.0.1:0", "--reload-every", "50ms", "--shutdown-timeout", "1s",
+		"--dead-letters", r.letters, "--listen", "127.0.0.1:0", "--reload-every", "50ms",
+	}
+	if r.set.hasty {
+		args = append(args, "--shutdown-timeout", "200ms")
+	} else {
+		args = append(args, "--shutdown-timeout", patience.String())
 	}
 	if r.set.spool {
 		args = append(args, "--spool", filepath.Join(r.dir, "spool"))
@@ -102,7 +107,7 @@ func (r *round) run(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.worker.stop(ctx); err != nil {
+	if err := r.end(ctx); err != nil {
 		return nil, fmt.Errorf("the worker's last life: %w", err)
 	}
 	r.tally.lives, r.tally.gaveUp = r.worker.lives, r.worker.gaveUp
@@ -114,6 +119,25 @@ func (r *round) run(ctx context.Context) ([]string, error) {
 	}
 	diffs, err := r.compare(ctx, end)
 	return diffs, errors.Join(append(r.errs, err)...)
+}
+
+// end stops the worker, which must be content. One in haste may not be: it is told
+// to stop until it is.
+func (r *round) end(ctx context.Context) error {
+	err := r.worker.stop(ctx)
+	for r.set.hasty && err != nil && ctx.Err() == nil {
+		r.worker.start()
+		if err := until(ctx, func(context.Context) error {
+			if !r.worker.up() {
+				return errors.New("not up")
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		err = r.worker.stop(ctx)
+	}
+	return err
 }
 
 func (r *round) prepare(ctx context.Context) error {
@@ -234,10 +258,29 @@ func (r *round) settle(ctx context.Context) (end time.Time, err error) {
 			return nil
 		})
 		stop()
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			return end, until(ctx, r.acknowledged)
+		}
+		if ctx.Err() != nil {
 			return end, err
 		}
 	}
+}
+
+// acknowledged reports whether the stream has nothing for the worker any more.
+func (r *round) acknowledged(ctx context.Context) error {
+	s, err := r.rig.js.Stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	c, err := s.Consumer(ctx, durable)
+	if err != nil {
+		return err
+	}
+	if floor, last := c.CachedInfo().AckFloor.Stream, s.CachedInfo().State.LastSeq; floor < last {
+		return fmt.Errorf("acknowledged up to %d of %d", floor, last)
+	}
+	return nil
 }
 
 // batch is what `corral batch` makes of the stream.

@@ -25,6 +25,7 @@ type settings struct {
 	workers       int
 	bucket        bool // snapshots in JetStream, not in a directory
 	spool         bool
+	hasty         bool // it gives up draining almost at once
 }
 
 // line is a message to publish.
@@ -68,6 +69,7 @@ func newPlan(seed uint64) *plan {
 		workers:       1 + rng.IntN(3),
 		bucket:        rng.IntN(3) == 0,
 		spool:         rng.IntN(3) == 0,
+		hasty:         rng.IntN(4) == 0,
 	}
 	p.tell(rng)
 	p.draw(rng)

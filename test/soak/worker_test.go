@@ -33,6 +33,7 @@ type worker struct {
 }
 
 func (w *worker) start() {
+	w.stopping = false // nobody else is there
 	w.ended = make(chan struct{})
 	go w.supervise()
 }
