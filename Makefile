@@ -25,7 +25,7 @@ test-nats:
 # each compared with a batch run; 200 take about a quarter of an hour on two cores.
 # `make test` has a few.
 soak: clickhouse
-	$(GO) test -count=1 -timeout 3h -v ./test/soak -soak.rounds $(ROUNDS) -soak.seed $(SEED) -soak.lanes $(LANES) -parallel $(LANES)
+	$(GO) test -count=1 -timeout 3h -v -parallel=$(LANES) ./test/soak -soak.rounds=$(ROUNDS) -soak.seed=$(SEED) -soak.lanes=$(LANES)
 
 race: clickhouse
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
