@@ -114,6 +114,16 @@ func (s *Server) Restart() {
 	s.start()
 }
 
+// Reload changes the configuration of the running server, as a signal does after
+// an edit of its file.
+func (s *Server) Reload(change func(*server.Options)) {
+	s.t.Helper()
+	change(s.opts)
+	if err := s.ReloadOptions(s.opts.Clone()); err != nil {
+		s.t.Fatalf("reload nats-server: %v", err)
+	}
+}
+
 // Dial returns a connection that reconnects for ever and fast, or why there is
 // none.
 func (s *Server) Dial(opts ...nats.Option) (*nats.Conn, error) {

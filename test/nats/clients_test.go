@@ -2,11 +2,15 @@ package nats
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"corral/correlate"
 	"corral/internal/natstest"
 )
 
@@ -25,13 +29,35 @@ func flood(t *testing.T, w *world, s *natstest.Server) {
 	})
 }
 
+// The log's line, the DISCONNECT event and what CONNZ keeps of the closed
+// connection are one incident: they have the connection's number and name in
+// common. Only CONNZ knows what it listened to.
 func TestSlowConsumerByBytes(t *testing.T) {
 	short(t)
 	w, s := single(t, accounts+"max_pending: 1MB")
 	say(t, raw(t, s, "prices"), "SUB flood.> 1\r\n")
 	flood(t, w, s)
-	w.opens("nats-slow-consumer-cascade", "client=prices")
-	w.ends(page{"nats-slow-consumer-cascade", "client=prices"})
+	want := page{"nats-slow-consumer-cascade", "client=prices"}
+	w.opens(want.rule, want.key)
+	w.until("log, event and poll have told of it", func() bool { return w.matched(want.rule) >= 3 })
+	w.ends(want)
+	told := w.last(want)
+	if told.EventCount != 3 || len(told.Evidence) != 3 {
+		t.Fatalf("%d events, of which %d are kept, want 3", told.EventCount, len(told.Evidence))
+	}
+	cid := regexp.MustCompile(`cid:(\d+)|"client":\{[^}]*"id":(\d+)`)
+	var cids []string
+	for _, e := range told.Evidence {
+		if m := cid.FindStringSubmatch(e.Line); m != nil {
+			cids = append(cids, m[1]+m[2])
+		}
+	}
+	if len(slices.Compact(cids)) != 1 || len(cids) == 0 {
+		t.Errorf("evidence of connections %q, want one:\n%+v", cids, told.Evidence)
+	}
+	if !slices.ContainsFunc(told.Evidence, func(e correlate.Evidence) bool { return strings.Contains(e.Line, `"flood.>"`) }) {
+		t.Errorf("no evidence of what it listened to:\n%+v", told.Evidence)
+	}
 }
 
 func TestSlowConsumerByDeadline(t *testing.T) {

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/url"
 	"testing"
@@ -73,6 +74,9 @@ func TestLeaderFlapping(t *testing.T) {
 	w.ends(want)
 }
 
+// healthy is for a run by hand: go test ./test/nats -run Rolling -healthy 10m.
+var healthy = flag.Duration("healthy", 0, "how long the healthy system goes on after its rolling restart, in real time")
+
 // A healthy system is upgraded: each server in turn enters lame duck mode, its
 // clients move, it stops and comes back. Publishers and a consumer go on.
 func TestRollingRestartPagesNobody(t *testing.T) {
@@ -99,6 +103,9 @@ func TestRollingRestartPagesNobody(t *testing.T) {
 		s.Restart()
 		w.attach(s)
 		natstest.WaitLeader(t, servers)
+		w.until("publishing goes on", published)
+	}
+	for until := time.Now().Add(*healthy); time.Now().Before(until); {
 		w.until("publishing goes on", published)
 	}
 	w.ends()

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +36,19 @@ import (
 	"corral/sinks"
 )
 
+// TestMain lets stories run side by side: nearly all of their time is waiting for
+// servers to find something out.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	atATime := flag.Lookup("test.parallel")
+	if n, err := strconv.Atoi(atATime.Value.String()); err == nil && n < together {
+		_ = atATime.Value.Set(strconv.Itoa(together))
+	}
+	os.Exit(m.Run())
+}
+
 const (
+	together = 5 // stories at a time; each is a server or three
 	lateness = 2 * time.Second
 	tick     = 50 * time.Millisecond
 	// patience is how long an incident may take to open: quorum is found lost after
@@ -79,6 +93,7 @@ type world struct {
 	lines  *lines
 	stream *pipeline.Stream
 	stop   func()
+	ears   []ear
 
 	mu   sync.Mutex
 	said []*correlate.Transition
@@ -93,6 +108,7 @@ func observe(t *testing.T, servers []*natstest.Server, sys, app nats.Option) *wo
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	sources := []ingest.Source{w.lines}
 	core := func(nc *nats.Conn, subjects ...string) {
+		w.ears = append(w.ears, ear{nc, len(subjects)})
 		src, err := jetstream.NewCore(nc, jetstream.CoreConfig{Subjects: subjects, Tick: tick, Log: quiet})
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +132,25 @@ func observe(t *testing.T, servers []*natstest.Server, sys, app nats.Option) *wo
 		w.attach(s)
 	}
 	w.run(append(sources, polls), quiet)
+	w.listens()
 	return w
+}
+
+// ear is a connection of the worker and the number of its subscriptions.
+type ear struct {
+	nc   *nats.Conn
+	subs int
+}
+
+// listens waits until the servers know of all subscriptions: what is published
+// before is lost.
+func (w *world) listens() {
+	w.t.Helper()
+	w.until("the worker listens", func() bool {
+		return !slices.ContainsFunc(w.ears, func(e ear) bool {
+			return e.nc.NumSubscriptions() < e.subs || e.nc.FlushTimeout(time.Second) != nil
+		})
+	})
 }
 
 // attach reads a server's log, anew after each start.
@@ -219,6 +253,9 @@ func (w *world) ends(want ...page) {
 		case t.Rev == 1:
 			opened[p]++
 			w.tellsWhatToDo(t)
+			if took := t.OpenedAt.Sub(t.StartedAt); took > window(p.rule) {
+				w.t.Errorf("%s %s: opened %s after the first signal, want %s at most", p.rule, p.key, took, window(p.rule))
+			}
 		case t.State == "resolved":
 			resolved[p]++
 		}
@@ -246,6 +283,46 @@ func (w *world) tellsWhatToDo(t *correlate.Transition) {
 	if t.RunbookURL == "" || t.Owner != "nats" {
 		w.t.Errorf("%s: owner %q, what to do %q", t.RuleID, t.Owner, t.RunbookURL)
 	}
+}
+
+// window is how long after its first signal a story may be told: a minute, but for
+// those that take their time to be one.
+func window(rule string) time.Duration {
+	switch rule {
+	case "js-poison-message":
+		return 30 * time.Minute
+	case "js-redelivery-loop-ack-wait", "js-leader-flapping":
+		return 10 * time.Minute
+	case "js-consumer-broken", "nats-stale-clients":
+		return 5 * time.Minute
+	case "nats-reconnect-storm":
+		return 3 * time.Minute
+	}
+	return time.Minute
+}
+
+// last is the last that was said of an incident.
+func (w *world) last(p page) *correlate.Transition {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range slices.Backward(w.said) {
+		if pageOf(t) == p {
+			return t
+		}
+	}
+	w.t.Fatalf("nothing was said of %s %s", p.rule, p.key)
+	return nil
+}
+
+// matched is how many events a rule has read.
+func (w *world) matched(rule string) uint64 {
+	for _, r := range w.stream.Stats().Rules {
+		if r.ID == rule {
+			return r.Matched
+		}
+	}
+	return 0
 }
 
 func absent(t *correlate.Transition) bool {

@@ -136,7 +136,7 @@ func TestMessagesDeletedUnread(t *testing.T) {
 	w, s := single(t, accounts)
 	js := s.JetStream(asApp)
 	c := asset(t, js, jetstream.StreamConfig{MaxMsgs: 5}, jetstream.ConsumerConfig{}, 1)
-	w.until("the poller knows the consumer", func() bool { return w.polled(js) })
+	w.until("the poller knows the consumer", func() bool { return w.matched("js-consumer-stalled-max-ack-pending") > 0 })
 	for range 20 {
 		if _, err := js.Publish(t.Context(), "orders", []byte("x")); err != nil {
 			t.Fatal(err)
@@ -145,16 +145,6 @@ func TestMessagesDeletedUnread(t *testing.T) {
 	w.opens("js-messages-lost", "consumer=billing stream=ORDERS")
 	consume(t, c, func(m jetstream.Msg) { _ = m.Ack() })
 	w.ends(page{"js-messages-lost", "consumer=billing stream=ORDERS"})
-}
-
-// polled reports whether the engine has seen the consumer in a poll.
-func (w *world) polled(jetstream.JetStream) bool {
-	for _, r := range w.stream.Stats().Rules {
-		if r.ID == "js-consumer-stalled-max-ack-pending" {
-			return r.Matched > 0
-		}
-	}
-	return false
 }
 
 // A gap in the sequence of an atomic batch.
