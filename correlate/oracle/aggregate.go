@@ -64,6 +64,9 @@ func aggregate(a rules.Agg, content []*entry, seconds float64) event.Value {
 	case rules.Count:
 		return count(len(content))
 	case rules.Rate:
+		if seconds == 0 {
+			return event.Value{} // over no time
+		}
 		return float(float64(len(content)) / seconds)
 	case rules.Distinct:
 		return count(len(distinct(values)))

@@ -212,6 +212,8 @@ func budget(t *testing.T, small int) int {
 // TestEngineIsTheOracle runs random rules over random streams through both.
 func TestEngineIsTheOracle(t *testing.T) {
 	compared, cases := 0, 0
+	drawn := map[string]int{}
+	defer func() { tell(t, drawn, compared) }()
 	for total := budget(t, 6000); compared < total && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			m := maker{T: rt, scale: scales[rapid.IntRange(0, len(scales)-1).Draw(rt, "scale")]}
@@ -219,9 +221,13 @@ func TestEngineIsTheOracle(t *testing.T) {
 			text := m.rulesText()
 			events := m.events(m.int(1, 60))
 			end := latest(events) + int64(m.int(0, 40))*int64(m.tick)
-			check(rt, text, events, end, m.ways()...)
+			ways := m.ways()
+			check(rt, text, events, end, ways...)
 			compared += len(events)
 			cases++
+			for _, name := range featuresOf(text, events, ways) {
+				drawn[name]++
+			}
 		})
 	}
 	t.Logf("%d events in %d cases compared", compared, cases)

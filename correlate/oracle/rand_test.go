@@ -61,11 +61,10 @@ func (m maker) rulesText() string {
 	var r ruleText
 	r.line("version: 1")
 	r.line("rules:")
-	kind := m.of(kinds...)
-	m.rule(&r, "main", kind, false)
 	if m.oneIn(6) {
 		m.rule(&r, "other", m.of("event", "threshold", "absence"), false)
 	}
+	m.rule(&r, "main", m.of(kinds...), false)
 	if m.oneIn(6) {
 		m.rule(&r, "upper", m.of(kinds...), true)
 	}
@@ -88,7 +87,7 @@ func (m maker) rule(r *ruleText, id, kind string, upper bool) {
 		if kind != "temporal" && kind != "sequence" || m.oneIn(5) {
 			r.line("match: %s", m.of("attrs.v != 9", `message != "z"`, `message in ["x", "y"]`))
 		}
-		r.line("group_by: %s", m.of("[service]", "[service]", "[service, host]", "[]"))
+		r.line("group_by: %s", m.groupBy(kind))
 	}
 	atClose := false
 	switch kind {
@@ -154,6 +153,9 @@ func (m maker) envelope(r *ruleText, id, kind string, atClose, upper bool) {
 	if m.oneIn(3) {
 		r.line("update_every: %s", m.ticks(1, 4))
 	}
+	if m.oneIn(10) {
+		r.line("notify: {resolved: false}")
+	}
 	if m.oneIn(8) {
 		r.line("signal: true")
 	}
@@ -162,7 +164,7 @@ func (m maker) envelope(r *ruleText, id, kind string, atClose, upper bool) {
 	}
 	if m.oneIn(3) && id != "other" && strings.Contains(r.String(), "- id: other") {
 		same := "[]"
-		if !upper && !strings.Contains(r.String(), "group_by: []") {
+		if !upper && strings.Count(r.String(), "group_by: [service") == 2 { // both have it
 			same = m.of("[]", "[service]")
 		}
 		r.line("inhibited_by: [{rule: other, same: %s}]", same)
@@ -235,7 +237,7 @@ func (m maker) aggregate(upper, history bool) string {
 		`count(message == "x") >= %d`, "sum(attrs.v) >= %d", "distinct(attrs.v) >= %d", "distinct(message) >= %d",
 		"avg(attrs.v) > %d.1", "min(attrs.v) >= %d", "max(attrs.v) >= %d", "stddev(attrs.v) > %d.37",
 		"quantile(0.5, attrs.v) >= %d", "quantile(0.9, attrs.v) > %d.03", "first(attrs.v) == %d", "last(attrs.v) >= %d",
-		`count(message == "x") / count() > 0.%d7`,
+		`count(message == "x") / count() > 0.%d7`, "rate() > 0.%d1", `last(message) == "x" && count() >= %d`,
 	}
 	if history {
 		options = append(options,
@@ -276,6 +278,15 @@ func (m maker) absence(r *ruleText, upper bool) {
 		field = append(field, "expect: "+keys)
 	}
 	r.line("absence: {%s}", strings.Join(field, ", "))
+}
+
+// groupBy is the key of a rule that reads events, sometimes called differently by
+// the parts of a temporal rule.
+func (m maker) groupBy(kind string) string {
+	if kind == "temporal" && m.oneIn(4) {
+		return "{who: {ex: service, why: host}}"
+	}
+	return m.of("[service]", "[service]", "[service, host]", "[]", "{svc: service}")
 }
 
 // expected are keys that an absence rule may expect, by its group_by: one that
@@ -408,7 +419,11 @@ func (m maker) step(i int, absent, must, upper bool, named []string) string {
 		field = append(field, "within: "+m.ticks(1, 5))
 	}
 	if len(named) > 0 && !upper && m.oneIn(4) {
-		field = append(field, fmt.Sprintf("where: 'attrs.v %s %s.attrs.v'", m.of("==", ">=", "!="), m.of(named...)))
+		if m.oneIn(4) {
+			field = append(field, fmt.Sprintf("where: 'len(%s.all) >= %d'", m.of(named...), m.int(0, 2)))
+		} else {
+			field = append(field, fmt.Sprintf("where: 'attrs.v %s %s.attrs.v'", m.of("==", ">=", "!="), m.of(named...)))
+		}
 	}
 	return strings.Join(field, ", ")
 }
