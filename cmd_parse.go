@@ -30,7 +30,7 @@ func (d *decodeFlags) add(fs *pflag.FlagSet) {
 }
 
 func (d *decodeFlags) options(loc *time.Location) (decode.Options, error) {
-	o := decode.Options{Format: d.format, Location: loc, Map: d.fields, TimeLayout: d.layout, Service: d.service}
+	o := decode.Options{Format: d.format, Location: loc, Map: d.fields, TimeLayout: d.layout, Service: d.service, Today: time.Now()}
 	if err := o.Check(); err != nil {
 		return o, usageError("%w", err)
 	}
@@ -63,11 +63,12 @@ func cmdParse(ctx context.Context, args []string, e env) error {
 		return usageError("%w", err)
 	}
 	defer src.Close()
-	show, err := shower(*out, e.out)
+	opt.Origins = true
+	dec := decode.New(opt)
+	show, err := shower(*out, e.out, dec)
 	if err != nil {
 		return err
 	}
-	dec := decode.New(opt)
 	n := 0
 	err = src.Run(ctx, func(b ingest.Batch) error {
 		for _, rec := range b.Records {
@@ -90,18 +91,46 @@ func cmdParse(ctx context.Context, args []string, e env) error {
 	return nil
 }
 
-func shower(format string, w io.Writer) (func(*event.Event), error) {
+// shower prints events with where each field came from.
+func shower(format string, w io.Writer, dec *decode.Decoder) (func(*event.Event), error) {
 	switch format {
 	case "json":
 		enc := json.NewEncoder(w)
-		return func(ev *event.Event) { _ = enc.Encode(decode.Describe(ev).Map()) }, nil
+		return func(ev *event.Event) {
+			m := decode.Describe(ev).Map()
+			m["origins"] = dec.Origins()
+			_ = enc.Encode(m)
+		}, nil
 	case "text":
 		return func(ev *event.Event) {
 			for _, f := range decode.Describe(ev) {
-				fmt.Fprintf(w, "%-18s %s\n", f.Name, sinks.Printable(f.Text))
+				fmt.Fprintf(w, "%-18s %-32s%s\n", f.Name, sinks.Printable(f.Text), origin(f.Name, ev, dec.Origins()))
 			}
 			fmt.Fprintln(w)
 		}, nil
 	}
 	return nil, usageError("--output %q: want text or json", format)
+}
+
+// origin is what is said beside a field: where it came from, of the time's quality
+// what it means.
+func origin(name string, ev *event.Event, origins map[string]string) string {
+	from := origins[name]
+	if name == "time_quality" {
+		from = qualities[ev.TimeQuality]
+	}
+	if from == "" {
+		return ""
+	}
+	return "  ← " + sinks.Printable(from)
+}
+
+// qualities say what was missing in a time.
+var qualities = map[event.TimeQuality]string{
+	event.TimeExact:    "date, time and zone were there",
+	event.TimeNoZone:   "the zone was missing: --tz",
+	event.TimeNoYear:   "year and zone were missing: the latest before arrival, --tz",
+	event.TimeNoDate:   "the date was missing: that of the envelope",
+	event.TimeEnvelope: "the record's own clock has no date or no zone, or is not there",
+	event.TimeObserved: "no time that can be used: arrival, or the event before",
 }

@@ -31,6 +31,9 @@ type Options struct {
 	// arrival time of its own, and the time beyond which (plus a day) times are
 	// not believed. Zero: dates without a year have no time.
 	Reference time.Time
+	// Today is what years are guessed from, and what events without a time have, where
+	// neither the record nor Reference says anything: lines from standard input.
+	Today time.Time
 	// Map overrides where a field comes from: "service=attrs.app". The names are
 	// those of the rule language.
 	Map []string
@@ -38,6 +41,8 @@ type Options struct {
 	TimeLayout string
 	// Service is the service of events that name none.
 	Service string
+	// Origins makes decoders note where fields came from: see Decoder.Origins.
+	Origins bool
 }
 
 // Check reports what is wrong with the options.
@@ -83,6 +88,7 @@ type Decoder struct {
 	sources     map[field]string // which attribute an OTLP record's field came from
 
 	pairSlots pairSlots
+	origins   map[string]string
 	collect   *collector // not nil: attributes are wanted, not events
 	spans     *spans     // not nil: where events begin and end is wanted
 }
@@ -168,6 +174,9 @@ func (d *Decoder) begin(rec ingest.Record, emit func(*event.Event), dead func(De
 		d.now = d.opt.Reference.UnixNano()
 	}
 	d.m.zones.ref = d.now
+	if d.now == 0 && !d.opt.Today.IsZero() {
+		d.m.zones.ref = d.opt.Today.UnixNano()
+	}
 }
 
 // start makes the event ready for the next record.
@@ -205,13 +214,18 @@ func (d *Decoder) finish(raw string, format format, env *envelope) {
 		ev.Subject = firstText(env.subject, d.rec.Subject)
 	}
 	ev.Observed = d.rec.Observed
+	d.trace(ev, ownOrigin)
 	d.fromEnvelope(ev, env)
+	d.trace(ev, "envelope")
 	textFacts(ev, &d.m)
+	d.trace(ev, "words of the text")
 	d.implied(ev, env)
+	d.trace(ev, "implied")
 	if d.collect != nil {
 		return
 	}
 	d.fixTime(ev, env)
+	d.traceTime(ev)
 	d.setAttrs(ev, raw, env)
 	d.place(ev)
 	d.counts.formats[format]++
@@ -320,7 +334,7 @@ func (d *Decoder) arrivalTime(ev *event.Event) {
 	case d.prev != 0:
 		ev.Time = d.prev
 	default:
-		ev.Time = d.now
+		ev.Time = d.m.zones.ref
 	}
 }
 

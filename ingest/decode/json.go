@@ -263,6 +263,7 @@ func (j *jscan) learn(parent *key, raw string, esc bool) *key {
 	}
 	k.slot = int16(j.tab.slot(k.path))
 	k.target = j.tab.lookup(k.path)
+	k.target.key = k.path
 	k.depth = parent.depth + 1
 	k.target.rank = k.target.rank.at(k.path, k.depth)
 	k.open = j.tab.holds(k.path)

@@ -57,7 +57,7 @@ func (d *Decoder) pairs(s string) {
 		}
 		v.off = d.m.nextOff()
 		if key == "event" && s[len("event=")] == '\'' {
-			d.m.put(&target{field: fMessage}, v) // structlog's message, whatever else there is
+			d.m.put(&target{field: fMessage, key: key}, v) // structlog's message, whatever else there is
 		}
 		d.pair(key, v)
 		s = rest

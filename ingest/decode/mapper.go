@@ -17,6 +17,7 @@ type mapper struct {
 	rank  [nFields]rank
 	vals  [nFields]val
 	unit  [nFields]unit
+	from  [nFields]string // key
 	time  stamp
 	sev   severity
 
@@ -48,7 +49,7 @@ func (m *mapper) put(t *target, v val) {
 	if textFields&bit != 0 {
 		if v.kind == kString && v.s != "" {
 			m.have |= bit
-			m.rank[t.field], m.vals[t.field] = t.rank, v
+			m.rank[t.field], m.vals[t.field], m.from[t.field] = t.rank, v, t.key
 			m.keep(bit, t.keep)
 			return
 		}
@@ -60,7 +61,7 @@ func (m *mapper) put(t *target, v val) {
 		return
 	}
 	m.have |= bit
-	m.rank[t.field], m.vals[t.field], m.unit[t.field] = t.rank, v, t.unit
+	m.rank[t.field], m.vals[t.field], m.unit[t.field], m.from[t.field] = t.rank, v, t.unit, t.key
 	m.keep(bit, t.keep)
 }
 
@@ -102,7 +103,8 @@ func (m *mapper) target(path string) target {
 	}
 	t := m.tab.lookup(path)
 	t.rank = t.rank.at(path, 0)
-	m.targets[strings.Clone(path)] = t
+	t.key = strings.Clone(path)
+	m.targets[t.key] = t
 	return t
 }
 

@@ -137,9 +137,14 @@ func levelAhead(s string) bool {
 	return false
 }
 
+var bare = strings.NewReplacer("[", "", "]", "")
+
 // loggerToken recognises a logger's name: a class or a dotted name, or a word
 // that a separator follows.
 func loggerToken(w, rest string) bool {
+	if strings.Contains(w, ".[") { // Tomcat's: org.apache.….ContainerBase.[Tomcat].[localhost].[/].[dispatcherServlet]
+		w = bare.Replace(w)
+	}
 	if strings.HasPrefix(rest, "- ") || strings.HasPrefix(rest, ": ") || strings.HasPrefix(rest, "| ") || strings.HasSuffix(w, ":") && isName(w[:len(w)-1]) {
 		return isName(strings.TrimSuffix(w, ":"))
 	}

@@ -13,6 +13,7 @@ type target struct {
 	unit  unit
 	keep  bool // the key stays an attribute
 	rank  rank
+	key   string // as the record spells it
 }
 
 // rank orders the keys of a field, 0 is best: by the table, what is in wrappers
