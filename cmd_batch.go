@@ -47,7 +47,11 @@ func cmdBatch(ctx context.Context, args []string, e env) error {
 		return err
 	}
 	defer b.close("batch", e)
-	return b.run(ctx, e, set, fs.Args())
+	err = b.run(ctx, e, set, fs.Args())
+	if err != nil && ctx.Err() != nil { // whatever it was doing
+		return exit{exitSignal, err}
+	}
+	return err
 }
 
 func (b *batchRun) add(fs *pflag.FlagSet) {
