@@ -59,10 +59,11 @@ func commands() (map[string]command, []string) {
 		"explain":    {"why a rule fired or did not; what an error code means", cmdExplain},
 		"incidents":  {"list incidents, or the timeline of one", cmdIncidents},
 		"migrate":    {"create and update the tables in ClickHouse", cmdMigrate},
+		"packs":      {"list the rules that come with corral, or print one to change it", cmdPacks},
 		"nats-setup": {"print the account and users with which corral sees all of NATS", cmdNATSSetup},
 		"demo":       {"three real services with faults, and the incidents", cmdDemo},
 	}
-	order := []string{"run", "batch", "verify", "diff", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "nats-setup", "demo"}
+	order := []string{"run", "batch", "verify", "diff", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "packs", "nats-setup", "demo"}
 	return m, order
 }
 

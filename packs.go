@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"text/tabwriter"
 
 	"github.com/nats-io/nats.go"
 
@@ -38,4 +41,49 @@ func packSources(packs []string, nc, system *nats.Conn) ([]jetstream.CoreConfig,
 	}
 	theirs := jetstream.CoreConfig{Subjects: append(natssetup.SystemSubjects(), "$JS.EVENT.>"), Optional: true, Name: "system:"}
 	return []jetstream.CoreConfig{own, theirs}, []*nats.Conn{nc, system}
+}
+
+func cmdPacks(_ context.Context, args []string, e env) error {
+	fs := newFlags("packs", "[PACK [RULE…]]", "Lists the packs of rules that come with corral, the rules of one, or prints rules as a file to change: a rule of yours with the same id takes the pack's place.")
+	if done, err := parse(fs, args, e); done {
+		return err
+	}
+	switch fs.NArg() {
+	case 0:
+		for _, name := range pack.Names() {
+			fmt.Fprintln(e.out, name)
+		}
+		return nil
+	case 1:
+		return listPack(fs.Arg(0), e)
+	}
+	text, err := pack.Text(fs.Arg(0), fs.Args()[1:])
+	if err != nil {
+		return usageError("%w", err)
+	}
+	_, err = e.out.Write(text)
+	return err
+}
+
+// listPack prints a line for each rule: what it does when it fires, and of what.
+func listPack(name string, e env) error {
+	files, err := pack.Files(name)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	set, diags := rules.Parse(files)
+	if set == nil {
+		return infra(fmt.Errorf("pack %s does not load: %v", name, diags))
+	}
+	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RULE\tPAGES\tSEVERITY\tKIND\tTITLE")
+	for _, r := range set.Rules {
+		pages := "yes"
+		if r.Signal {
+			pages = "no"
+		}
+		worst := slices.MaxFunc(r.Severity, func(a, b rules.SeverityStep) int { return int(a.Is) - int(b.Is) }).Is
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, pages, worst, r.Kind, r.Title.Text())
+	}
+	return w.Flush()
 }

@@ -80,6 +80,69 @@ func Override(packs, user []rules.File) []rules.File {
 	return out
 }
 
+// Text returns rules of a pack as a file of the user's that can be changed: each
+// with the defaults and lists it needs, in the order of the pack. An id that the
+// pack does not have is an error.
+func Text(name string, ids []string) ([]byte, error) {
+	files, err := Files(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(files, func(f rules.File) bool {
+			return slices.ContainsFunc(ruleNodes(f.Data), func(n *yaml.Node) bool { return ruleID(n) == id })
+		}) {
+			return nil, fmt.Errorf("pack %s has no rule %q", name, id)
+		}
+	}
+	var out []byte
+	for _, f := range files {
+		text, ok := only(f.Data, ids)
+		if !ok {
+			continue
+		}
+		if out != nil {
+			return nil, fmt.Errorf("rules of several files of pack %s, whose defaults and lists differ: print them one by one", name)
+		}
+		out = text
+	}
+	return out, nil
+}
+
+// only keeps the head of a file and the rules named; false says that it has none.
+func only(data []byte, ids []string) ([]byte, bool) {
+	list := ruleNodes(data)
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	head := lines[:list[0].Line-1]
+	for len(head) > 0 && !bytes.HasPrefix(head[len(head)-1], []byte("rules:")) {
+		head = head[:len(head)-1] // what is said about the first rule
+	}
+	out := bytes.Join(head, nil)
+	any := false
+	for i, r := range list {
+		if !slices.Contains(ids, ruleID(r)) {
+			continue
+		}
+		any = true
+		end := len(lines)
+		if i+1 < len(list) {
+			end = list[i+1].Line - 1
+		}
+		body := lines[r.Line-1 : end]
+		for len(body) > 0 && aside(body[len(body)-1]) {
+			body = body[:len(body)-1]
+		}
+		out = append(out, bytes.Join(body, nil)...)
+	}
+	return out, any
+}
+
+// aside reports a line that says nothing to a parser.
+func aside(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	return len(line) == 0 || line[0] == '#'
+}
+
 // leaveOut blanks the lines of the rules named; nil says that none is left.
 func leaveOut(data []byte, ids []string) []byte {
 	list := ruleNodes(data)

@@ -108,3 +108,24 @@ func TestFilesOfNoPack(t *testing.T) {
 		}
 	}
 }
+
+// What is printed of a rule is a file that loads and takes the rule's place.
+func TestText(t *testing.T) {
+	all := load(t, files(t))
+	for _, r := range all.Rules {
+		text, err := Text("nats", []string{r.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine := []rules.File{{Name: "mine.yaml", Data: text}}
+		set := load(t, append(Override(files(t), mine), mine...))
+		if got := set.Rule(r.ID); got.File != "mine.yaml" || got.LogicHash != r.LogicHash || got.TextHash != r.TextHash || len(set.Rules) != len(all.Rules) {
+			t.Errorf("%s printed, loaded in its place: file %s, %d rules\n%s", r.ID, got.File, len(set.Rules), text)
+		}
+	}
+	for _, ids := range [][]string{{"nats-nothing"}, {"js-stream-full", "nats-auth-failure"}} {
+		if text, err := Text("nats", ids); err == nil {
+			t.Errorf("Text of %q: got\n%s, want an error", ids, text)
+		}
+	}
+}
