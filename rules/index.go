@@ -13,17 +13,15 @@ import (
 // It is a tree: the rules that one probe finds are indexed again by what else they
 // ask for, so that a text is searched, say, only in events of the level wanted.
 type index struct {
-	open   []choice // what is left to look at one by one
+	open   []choice // what is left to look at one by one, by gate
 	fields []indexField
 }
 
-// choice is a rule, and an atom without which this way to it is closed.
+// choice is a rule, and a condition without which this way to it is closed.
 type choice struct {
-	gate int32 // noGate: none
+	gate cond // noCond: none
 	plan int32
 }
-
-const noGate = -1
 
 // indexField is the probes on one field or attribute, each with what it finds; nil
 // where a kind of probe is not used.
@@ -65,8 +63,12 @@ func (m *Matcher) visit(ix *index) {
 	if ix == nil {
 		return
 	}
+	gate, closed := noCond, false
 	for _, c := range ix.open {
-		if m.marked[c.plan] == m.memo.epoch || c.gate != noGate && m.memo.atom(c.gate, &m.env) == tFalse {
+		if c.gate != gate {
+			gate, closed = c.gate, m.memo.eval(c.gate, &m.env) == tFalse
+		}
+		if closed || m.marked[c.plan] == m.memo.epoch {
 			continue
 		}
 		m.marked[c.plan] = m.memo.epoch

@@ -81,21 +81,22 @@ func (s *Set) index() {
 
 const (
 	maxIndexDepth = 4
-	fewWays       = 6 // are looked at one by one
+	fewWays       = 6 // are looked at one by one, unless that is a search for each
 )
 
 // index builds the tree over some ways.
 func (t *atomTable) index(ways []way, depth int) *index {
 	ix := &index{}
+	var open []way
 	found := map[probe][]way{}
 	for _, w := range ways {
 		at := -1
 		best := noWitness
-		if depth > 0 && (len(ways) > fewWays || depth == maxIndexDepth) {
+		if depth > 0 && (len(ways) > 1 || depth == maxIndexDepth) {
 			at, best = t.best(w.conds)
 		}
-		if at < 0 {
-			ix.open = append(ix.open, choice{t.gate(w.conds), w.plan})
+		if at < 0 || len(ways) <= fewWays && depth < maxIndexDepth && !best.search() {
+			open = append(open, w)
 			continue
 		}
 		rest := way{w.plan, slices.Delete(slices.Clone(w.conds), at, at+1)}
@@ -104,8 +105,42 @@ func (t *atomTable) index(ways []way, depth int) *index {
 			found[p] = append(found[p], rest)
 		}
 	}
+	ix.open = t.gated(open)
 	ix.fields = t.fields(found, depth)
 	return ix
+}
+
+// gated gives every way that is open a gate, if there is a good one, those with
+// the same one after another: it is asked once.
+func (t *atomTable) gated(open []way) []choice {
+	uses := map[cond]int{}
+	for _, w := range open {
+		for _, c := range w.conds {
+			uses[c]++
+		}
+	}
+	var out []choice
+	for _, w := range open {
+		gate := t.gate(w.conds)
+		if gate == noCond {
+			gate = mostUsed(w.conds, uses)
+		}
+		out = append(out, choice{gate, w.plan})
+	}
+	slices.SortStableFunc(out, func(a, b choice) int { return cmp.Compare(a.gate, b.gate) })
+	return out
+}
+
+// mostUsed is the condition that closes the most ways when it does not hold,
+// noCond if each closes only one.
+func mostUsed(conds []cond, uses map[cond]int) cond {
+	best, n := noCond, 1
+	for _, c := range conds {
+		if uses[c] > n {
+			best, n = c, uses[c]
+		}
+	}
+	return best
 }
 
 // sameIdent is the one ident of a name: every expression has its own.
@@ -130,17 +165,17 @@ func (t *atomTable) best(conds []cond) (int, witness) {
 
 const cheapAtom = 5 // highest cost of an atom that is worth asking first
 
-// gate picks the most selective cheap atom among the conditions, noGate if there
+// gate picks the most selective cheap atom among the conditions, noCond if there
 // is none.
-func (t *atomTable) gate(conds []cond) int32 {
-	best, share := int32(noGate), 0.9
+func (t *atomTable) gate(conds []cond) cond {
+	best, share := noCond, 0.9
 	for _, c := range conds {
 		n := t.nodes[c]
 		if n.op != opAtom || t.atoms[n.atom].cost > cheapAtom {
 			continue
 		}
 		if w := atomWitness(t.atoms[n.atom]); w.ok && w.share < share {
-			best, share = n.atom, w.share
+			best, share = c, w.share
 		}
 	}
 	return best

@@ -4,6 +4,7 @@ import (
 	"math"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -52,6 +53,11 @@ func (w witness) better(v witness) bool {
 		return w.ok
 	}
 	return w.share < v.share
+}
+
+// search says that it takes a search in a text to look at the condition.
+func (w witness) search() bool {
+	return w.ok && slices.ContainsFunc(w.probes, func(p probe) bool { return p.kind == probeNeedle })
 }
 
 // either is the witness of an alternative.
