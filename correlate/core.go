@@ -204,7 +204,21 @@ func (r *ruleState) reschedule(k uint32) {
 	if d := r.deadline(k); d < e.timer {
 		e.timer = d
 		r.timers.push(d, k)
+		r.tidy()
 	}
+}
+
+// tidy drops the timers of keys that are gone, once they are more than those of
+// the keys there are: a flood of keys that are evicted would leave one each.
+func (r *ruleState) tidy() {
+	const few = 1 << 12
+	if n := len(r.timers.heap); n < few || n < 3*r.keys.n {
+		return
+	}
+	r.timers.clean(func(t timer) bool {
+		e := &r.keys.entries[t.key]
+		return e.len != gone && e.timer == t.at
+	})
 }
 
 // machine is the machine of key k. That of a counter is valid until the next call.

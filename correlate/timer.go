@@ -1,5 +1,7 @@
 package correlate
 
+import "slices"
+
 // timers is a queue of (instant, key), earliest first. It is lazy: a key has one
 // entry that counts, which may be too early. Whoever takes an entry asks the key
 // for its deadline and queues it again if that is later, so an event that only
@@ -49,6 +51,14 @@ func (q *timers) pop() timer {
 
 // replace gives the earliest entry a later instant.
 func (q *timers) replace(at int64) { q.sift(0, timer{at, q.heap[0].key}) }
+
+// clean drops the entries that do not count.
+func (q *timers) clean(counts func(timer) bool) {
+	q.heap = slices.DeleteFunc(q.heap, func(t timer) bool { return !counts(t) })
+	for i := (len(q.heap) - 2) / arity; i >= 0 && len(q.heap) > 1; i-- {
+		q.sift(i, q.heap[i])
+	}
+}
 
 // arity of the heap: four children share a cache line.
 const arity = 4
