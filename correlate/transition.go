@@ -38,7 +38,7 @@ type Transition struct {
 	StartedAt   time.Time  `json:"started_at"`
 	OpenedAt    time.Time  `json:"opened_at"`
 	LastEventAt time.Time  `json:"last_event_at"`
-	ResolvedAt  *time.Time `json:"resolved_at,omitempty"`
+	ResolvedAt  *time.Time `json:"resolved_at"` // null while it is open
 	ChangedAt   time.Time  `json:"changed_at"`
 	DetectedAt  time.Time  `json:"detected_at,omitzero"`
 	DurationMS  int64      `json:"duration_ms"`

@@ -15,11 +15,7 @@ func (b *builder) envelope() {
 	b.severity()
 	b.timing()
 	b.resolve()
-	if e, ok := b.doc.get("refire"); ok {
-		if i, ok := b.enum(e, "edge", "reset", "level"); ok {
-			r.Refire = Refire(i)
-		}
-	}
+	b.refire()
 	b.limits()
 	b.inhibitions()
 	if e, ok := b.doc.get("signal"); ok {
@@ -206,6 +202,23 @@ func (b *builder) resolve() {
 		if d, ok := b.duration(x); ok {
 			b.rule.ResolveMax = d
 		}
+	}
+}
+
+func (b *builder) refire() {
+	e, ok := b.doc.get("refire")
+	if !ok {
+		return
+	}
+	if i, ok := b.enum(e, "edge", "reset", "level"); ok {
+		b.rule.Refire = Refire(i)
+	}
+	if b.rule.Kind != AbsenceKind || b.rule.Refire != Reset {
+		return
+	}
+	b.rule.Refire = Edge // that is what a default of the file comes to
+	if _, own := b.doc.body.get("refire"); own {
+		b.fail(e.value, codeConflict, "`refire: reset` would end an absence because it was told: it lasts until the next event", "", "help: edge; with resolve.max it is told again")
 	}
 }
 
