@@ -143,7 +143,28 @@ func (e *Engine) decode(d *decoder) {
 	e.restored = newReloaded(e.gen)
 	if err := e.inherit(olds, &e.restored); err != nil {
 		d.err = err
+		return
 	}
+	if !e.consistent() {
+		d.fail()
+	}
+}
+
+// consistent reports whether every open episode was told of: what somebody else
+// wrote may have a checksum that fits.
+func (e *Engine) consistent() bool {
+	for _, r := range e.rules {
+		for _, k := range r.keys.live() {
+			ep := r.episode(k)
+			if ep != nil && ep.open && !ep.collapsed && e.stage.open[ep.id] == nil {
+				return false
+			}
+		}
+		if r.storm != nil && r.storm.ep.open && e.stage.open[r.storm.ep.id] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // Restored says what Restore made of rules that differ from the snapshot's; zero

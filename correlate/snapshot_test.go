@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -151,7 +153,7 @@ func FuzzRestore(f *testing.F) {
 	whole := snapshot(f, w.e)
 	f.Add(whole[20 : len(whole)-4])
 	f.Fuzz(func(t *testing.T, body []byte) {
-		data := append([]byte("CORRALs\n"), 1, 0, 0, 0)
+		data := bytes.Clone(whole[:12]) // magic and version
 		data = binary.LittleEndian.AppendUint64(data, uint64(len(body)))
 		data = append(data, body...)
 		data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
@@ -160,5 +162,9 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		_ = e.Stats()
+		e.Advance(min(e.Watermark(), math.MaxInt64-int64(time.Hour))+int64(time.Hour), func(*correlate.Transition) {})
+		if err := e.Snapshot(io.Discard); err != nil {
+			t.Error(err)
+		}
 	})
 }
