@@ -11,7 +11,14 @@ func (d *Decoder) goLog(s string) bool {
 		return false
 	}
 	d.civilTime(&c, true)
-	d.body(strings.TrimLeft(s[n:], " "))
+	rest := strings.TrimLeft(s[n:], " ")
+	if w, after, ok := strings.Cut(rest, "] "); ok && strings.HasPrefix(w, "[") { // nginx's error log
+		if sev, ok := levelWord(w[1:]); ok {
+			d.setLevel(sev)
+			rest = after
+		}
+	}
+	d.body(rest)
 	return true
 }
 

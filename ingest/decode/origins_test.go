@@ -33,7 +33,8 @@ func TestOrigins(t *testing.T) {
 			map[string]string{"time": "envelope", "level": "klog", "error": "err"},
 		},
 		{
-			"columns", "Timestamp,PodName,Log\n2026-11-22T08:00:00Z,shop-7d4f9c8b65-bbbb2,gone\n", Options{},
+			"columns", "Timestamp,PodName,Log\n2026-11-22T08:00:00Z,shop-7d4f9c8b65-bbbb2,gone\n",
+			Options{},
 			map[string]string{"time": "envelope", "service": "envelope", "instance": "envelope", "message": "text"},
 		},
 		{"nothing but words", "panic: no more", Options{}, map[string]string{"time": "arrival", "message": "text"}},

@@ -6,6 +6,11 @@ import "strings"
 // thread and logger before the message, in whatever order: logback, log4j,
 // Spring Boot, Kafka, Serilog's and zerolog's consoles.
 func (d *Decoder) pattern(s string) bool {
+	if n := levelFirst(s); n > 0 {
+		sev, _ := levelWord(s[:wordLen(s)])
+		d.setLevel(sev)
+		s = s[n:]
+	}
 	bracket := strings.HasPrefix(s, "[")
 	rest := strings.TrimPrefix(s, "[")
 	if st, n := d.m.zones.prefix(s); n > 0 {
@@ -28,6 +33,22 @@ func (d *Decoder) pattern(s string) bool {
 		d.kafkaLogger()
 	}
 	return true
+}
+
+// levelFirst returns where the date begins in a line that has its level before it,
+// 0 if it is none.
+func levelFirst(s string) int {
+	n := wordLen(s)
+	if n == 0 || n >= len(s) || s[n] != ' ' || !isLevelWord(s[:n]) {
+		return 0
+	}
+	for n < len(s) && s[n] == ' ' {
+		n++
+	}
+	if _, dated := isoTime(s[n:]); dated == 0 {
+		return 0
+	}
+	return n
 }
 
 // kafkaLogger takes the logger off the end of Kafka's first line: "text
@@ -175,6 +196,10 @@ func (d *Decoder) bracketed(s string) {
 			}
 			return
 		}
+	}
+	if isLocation(s) {
+		d.pairText("caller", s)
+		return
 	}
 	d.pairText("thread", strings.TrimSpace(s))
 }

@@ -187,7 +187,10 @@ func recogniseWord(s string) format {
 	if _, n := monthDayTime(s); n > 0 && n < len(s) && s[n] == ' ' {
 		return fmtSyslog
 	}
-	if isLogfmt(s) {
+	switch {
+	case levelFirst(s) > 0:
+		return fmtPattern
+	case isLogfmt(s):
 		return fmtLogfmt
 	}
 	return recogniseAccess(s)
