@@ -56,7 +56,15 @@ func TestQuorumLostAndBack(t *testing.T) {
 		s.Restart()
 		w.attach(s)
 	}
-	w.resolves(want.rule, want.key)
+	natstest.WaitLeader(t, servers)
+	w.until("publishing goes on", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := js.Publish(ctx, "orders", []byte("x"))
+		return err == nil
+	})
+	w.digests()
+	w.until("every stream and consumer has a leader", func() bool { return w.over("js-asset-without-quorum") })
 	w.ends(want)
 }
 

@@ -206,6 +206,19 @@ func (w *world) Write(_ context.Context, ts []*correlate.Transition) error {
 // Close has nothing to do.
 func (w *world) Close() error { return nil }
 
+// over reports whether every incident of a rule has ended, notified or not.
+func (w *world) over(rule string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	open := map[string]bool{}
+	for _, t := range w.said {
+		if t.RuleID == rule {
+			open[t.IncidentID] = t.State == "open"
+		}
+	}
+	return !slices.Contains(slices.Collect(maps.Values(open)), true)
+}
+
 func (w *world) has(p page, state string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -238,11 +251,25 @@ func (w *world) resolves(rule, key string) {
 	w.until(rule+" resolves for "+key, func() bool { return w.has(page{rule, key}, "resolved") })
 }
 
+// digests waits until what the servers and services have said by now has taken
+// effect.
+func (w *world) digests() {
+	w.t.Helper()
+	w.listens()
+	now := time.Now().UnixNano()
+	w.until("the worker has caught up", func() bool {
+		var at int64
+		err := w.stream.Do(w.t.Context(), func() { at = w.stream.Engine().Watermark() })
+		return err == nil && at > now
+	})
+}
+
 // ends stops the worker, lets the half hour after the recovery pass at once, and
 // checks that those incidents and no others were reported, each once, and that
 // they have ended.
 func (w *world) ends(want ...page) {
 	w.t.Helper()
+	w.digests()
 	w.stop()
 	story := time.Now()
 	w.stream.Engine().Finish(story.Add(30*time.Minute).UnixNano(), func(t *correlate.Transition) { w.said = append(w.said, t) })
