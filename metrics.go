@@ -2,11 +2,14 @@ package main
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"corral/ingest/jetstream"
+	"corral/pipeline"
+	"corral/rules"
 )
 
 // registry holds every metric of a worker. Values are read when asked for;
@@ -31,6 +34,7 @@ func (m *workerMetrics) Collect(ch chan<- prometheus.Metric) {
 	m.rules(c)
 	m.sources(c)
 	m.sinks(c)
+	m.safety(c)
 }
 
 // collector writes metrics in one line each. Labels are name, value, name, value.
@@ -52,6 +56,11 @@ func (c collector) metric(name, help string, t prometheus.ValueType, v float64, 
 	c.ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), t, v, values...)
 }
 
+func (c collector) histogram(name, help string, h *pipeline.Delays) {
+	n, sum, buckets := h.Histogram()
+	c.ch <- prometheus.MustNewConstHistogram(prometheus.NewDesc(name, help, nil, nil), n, sum, buckets)
+}
+
 func (m *workerMetrics) pipeline(c collector) {
 	n := m.stream.Counters
 	c.counter("corral_records_read_total", "Messages read.", n.Records.Load())
@@ -59,12 +68,14 @@ func (m *workerMetrics) pipeline(c collector) {
 	c.counter("corral_events_total", "Events decoded.", n.Events.Load())
 	c.counter("corral_events_matched_total", "Events that met at least one rule.", n.Matched.Load())
 	c.counter("corral_events_late_total", "Events older than the watermark; they are in the dead letters.", n.Late.Load())
-	c.counter("corral_dead_letters_total", "Records that could not be read.", n.Dead.Load())
+	c.counter("corral_records_unreadable_total", "Records, or parts of one, that could not be decoded; they are in the dead letters.", n.Dead.Load())
+	letters := m.dead.byReason()
+	for _, reason := range []string{"undecodable", "oversize", "late", "rejected"} {
+		c.counter("corral_dead_letters_total", "Dead letters by reason, stored where that is asked for.", letters[reason], "reason", reason)
+	}
 	c.counter("corral_transitions_total", "Revisions of incidents.", n.Transitions.Load())
 	c.gauge("corral_event_time_seconds", "Latest event time seen, Unix time.", float64(n.MaxEventTime.Load())/1e9)
-	if lag, ok := n.DetectionLag(); ok {
-		c.gauge("corral_detection_delay_seconds", "From the event time of the last revision to its detection.", lag.Seconds())
-	}
+	c.histogram("corral_detection_delay_seconds", "From the event time of a revision to its making.", &n.Delay)
 }
 
 func (m *workerMetrics) rules(c collector) {
@@ -72,22 +83,62 @@ func (m *workerMetrics) rules(c collector) {
 	stale := m.stale
 	m.mu.Unlock()
 	c.gauge("corral_rules_generation", "Changes of rules since the state began, from 1.", float64(m.stream.Generation()))
+	c.gauge("corral_rules_stale_files", "Rule files with mistakes, whose last good content runs.", float64(len(stale)))
 	for _, file := range stale {
 		c.gauge("corral_rules_stale", "1 for a rule file with mistakes, whose last good content runs.", 1, "file", file)
 	}
 	st := m.stream.Stats()
 	c.gauge("corral_reorder_buffer_events", "Events waiting for the watermark.", float64(st.Buffered))
-	for _, r := range st.Rules {
-		c.counter("corral_rule_matched_total", "Events the rule counted.", r.Matched, "rule", r.ID)
-		c.counter("corral_rule_fired_total", "Times the rule's condition became true.", r.Fired, "rule", r.ID)
-		c.counter("corral_rule_opened_total", "Incidents opened.", r.Opened, "rule", r.ID)
-		c.counter("corral_rule_resolved_total", "Incidents resolved.", r.Resolved, "rule", r.ID)
-		c.counter("corral_rule_evicted_total", "Keys dropped to keep the rule's limits.", r.Evicted+r.Refused, "rule", r.ID)
-		c.counter("corral_rule_errors_total", "Evaluations that met nil or a wrong type.", r.Errors, "rule", r.ID)
-		c.gauge("corral_rule_open_incidents", "Incidents open now.", float64(r.Open), "rule", r.ID)
-		c.gauge("corral_rule_keys", "Group keys with state.", float64(r.Keys), "rule", r.ID)
-		c.gauge("corral_rule_state_bytes", "Estimated size of the rule's state.", float64(r.Bytes), "rule", r.ID)
+	c.counter("corral_events_duplicate_total", "Events whose sender's id had counted already.", st.Duplicates)
+	c.gauge("corral_state_bytes", "Estimated size of all rules' state.", float64(st.Bytes))
+	c.gauge("corral_state_limit_bytes", "What --memory allows, 0: no limit.", float64(m.flags.memory))
+	if !st.Watermark.IsZero() {
+		c.gauge("corral_watermark_seconds", "Event time up to which everything has taken effect, Unix time.", float64(st.Watermark.UnixMilli())/1e3)
 	}
+	for _, r := range st.Rules {
+		m.rule(c, r)
+	}
+}
+
+func (m *workerMetrics) rule(c collector, r pipeline.RuleStats) {
+	c.counter("corral_rule_matched_total", "Events the rule counted.", r.Matched, "rule", r.ID)
+	c.counter("corral_rule_fired_total", "Times the rule's condition became true.", r.Fired, "rule", r.ID)
+	c.counter("corral_rule_errors_total", "Evaluations that met nil or a wrong type.", r.Errors, "rule", r.ID)
+	c.counter("corral_rule_keys_evicted_total", "Keys forgotten, stalest first, to keep the rule's limits or --memory.", r.Evicted, "rule", r.ID)
+	c.counter("corral_rule_keys_refused_total", "Events of keys there was no room for.", r.Refused, "rule", r.ID)
+	c.counter("corral_rule_keys_oversize_total", "Events whose group key is longer than 4 KiB.", r.Oversize, "rule", r.ID)
+	c.gauge("corral_rule_keys", "Group keys with state.", float64(r.Keys), "rule", r.ID)
+	c.gauge("corral_rule_state_bytes", "Estimated size of the rule's state.", float64(r.Bytes), "rule", r.ID)
+	c.counter("corral_incidents_total", "Incidents by what became of them.", r.Opened, "rule", r.ID, "state", "opened")
+	c.counter("corral_incidents_total", "Incidents by what became of them.", r.Resolved, "rule", r.ID, "state", "resolved")
+	c.counter("corral_incidents_total", "Incidents by what became of them.", r.PendingDropped, "rule", r.ID, "state", "pending_dropped")
+	for sev, n := range r.BySeverity {
+		if s := rules.Severity(sev); s.String() != "" {
+			c.gauge("corral_incidents_open", "Incidents open now.", float64(n), "rule", r.ID, "severity", s.String())
+		}
+	}
+}
+
+// safety is about snapshots and the connection.
+func (m *workerMetrics) safety(c collector) {
+	st := m.stream.Snapshots()
+	c.counter("corral_snapshots_total", "Snapshots stored.", st.Stored, "outcome", "stored")
+	c.counter("corral_snapshots_total", "Snapshots stored.", st.Failed, "outcome", "failed")
+	c.gauge("corral_snapshot_bytes", "Size of the last snapshot.", float64(st.Bytes))
+	c.gauge("corral_snapshot_pause_seconds", "For how long the stream stood still for the last one.", st.Pause.Seconds())
+	c.gauge("corral_snapshot_pause_longest_seconds", "For how long it stood still for one at most.", st.Longest.Seconds())
+	c.gauge("corral_snapshot_store_seconds", "How long storing the last one took, beside the stream.", st.Took.Seconds())
+	if !st.At.IsZero() {
+		c.gauge("corral_snapshot_last_seconds", "When one was last stored, Unix time.", float64(st.At.UnixMilli())/1e3)
+	}
+	n := m.flags.conn.Counts()
+	c.gauge("corral_nats_connected", "1 while connected to NATS.", map[bool]float64{true: 1}[m.nc.IsConnected()])
+	c.counter("corral_nats_disconnects_total", "Connections to NATS that were lost.", n.Disconnects)
+	c.counter("corral_nats_reconnects_total", "Connections to NATS that were made again.", n.Reconnects)
+	c.counter("corral_nats_failed_attempts_total", "Tries to connect to NATS that failed.", n.FailedAttempts)
+	c.counter("corral_nats_slow_consumer_total", "Times that a subscription began to drop messages.", n.SlowConsumers)
+	c.counter("corral_nats_errors_total", "Errors of the connection.", n.PermissionErrors, "kind", "permission")
+	c.counter("corral_nats_errors_total", "Errors of the connection.", n.OtherErrors, "kind", "other")
 }
 
 func (m *workerMetrics) sources(c collector) {
@@ -105,8 +156,16 @@ func (m *workerMetrics) sources(c collector) {
 		c.counter("corral_source_missing_total", "Messages removed from the stream before they were read.", s.Missing, "partition", s.Partition)
 		c.counter("corral_source_gaps_total", "Deliveries lost on the way and asked for again; core: disconnects.", s.Gaps, "partition", s.Partition)
 		c.gauge("corral_source_pending_messages", "Messages not read yet.", float64(s.Pending), "partition", s.Partition)
+		c.gauge("corral_source_lag_seconds", "Age of the last message read while more are waiting; 0: everything is read.", lag(s), "partition", s.Partition)
 		c.gauge("corral_source_unacknowledged_batches", "Batches read and not yet safe.", float64(s.Unsafe), "partition", s.Partition)
 	}
+}
+
+func lag(s jetstream.Stats) float64 {
+	if s.Pending <= 0 || s.LastTime.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(s.LastTime).Seconds())
 }
 
 func (m *workerMetrics) sinks(c collector) {

@@ -60,7 +60,12 @@ func (w *worker) run(ctx context.Context) error {
 			}
 		})
 	}
-	side.Go(func() { w.watch(ctx) })
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // to the end: without it the signal would end the process
+	side.Go(func() { w.watch(ctx, hup) })
+	context.AfterFunc(ctx, func() {
+		w.log.Info("stopping: what was read is delivered first; another signal ends at once", "at_most", w.flags.shutdown)
+	})
 	w.stream.Ready = func() {
 		w.mu.Lock()
 		w.running = true
@@ -88,14 +93,11 @@ func (w *worker) close() {
 }
 
 // watch reloads rules when their files change and on SIGHUP.
-func (w *worker) watch(ctx context.Context) {
+func (w *worker) watch(ctx context.Context, hup <-chan os.Signal) {
 	// What is wrong with the files now, or is not any more since the last life.
 	if _, err := w.stream.Reload(ctx, nil, w.problems); err != nil {
 		return // the worker has ended
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	var poll <-chan time.Time
 	if w.flags.reloadEvery > 0 {
 		t := time.NewTicker(w.flags.reloadEvery)

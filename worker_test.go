@@ -84,18 +84,27 @@ func start(t *testing.T, args ...string) *process {
 	return p
 }
 
-// end sends a signal and returns how the process ended.
-func (p *process) end(t *testing.T, sig syscall.Signal) error {
+// end sends a signal and returns how the process ended. When the log says after,
+// the signal is sent again, and again.
+func (p *process) end(t *testing.T, sig syscall.Signal, after ...string) error {
 	t.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case err := <-p.done:
-		return err
-	case <-time.After(30 * time.Second):
-		t.Fatal("corral does not end")
-		return nil
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	patience := time.After(time.Minute)
+	for {
+		select {
+		case err := <-p.done:
+			return err
+		case <-again.C:
+			if len(after) > 0 && strings.Contains(p.log.String(), after[0]) {
+				_ = p.cmd.Process.Signal(sig) // it may have ended meanwhile
+			}
+		case <-patience:
+			t.Fatal("corral does not end")
+		}
 	}
 }
 

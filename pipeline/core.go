@@ -20,7 +20,7 @@ type Counters struct {
 	// MaxEventTime is the latest event time seen, nanoseconds since the epoch, and
 	// MinEventTime the earliest; 0: none yet.
 	MaxEventTime, MinEventTime atomic.Int64
-	lag                        atomic.Int64
+	Delay                      Delays // of transitions
 }
 
 // partition is what the core knows of one part of a source.

@@ -65,9 +65,10 @@ type Stream struct {
 
 // Stats are the engine's counts a moment ago, by rule.
 type Stats struct {
-	Buffered   int    // events waiting for the watermark
-	Duplicates uint64 // events whose sender's id had counted already
-	Bytes      int    // estimate of the rules' state
+	Buffered   int       // events waiting for the watermark
+	Duplicates uint64    // events whose sender's id had counted already
+	Bytes      int       // estimate of the rules' state
+	Watermark  time.Time // zero: no event yet
 	Rules      []RuleStats
 }
 
@@ -90,6 +91,9 @@ func (s *Stream) publishStats() {
 	st := &Stats{Buffered: e.Buffered, Duplicates: e.Duplicates, Bytes: e.Bytes, Rules: make([]RuleStats, len(e.Rules))}
 	for i, r := range e.Rules {
 		st.Rules[i] = RuleStats{s.Rules.Rules[i].ID, r}
+	}
+	if at, ok := watermark(s.eng); ok {
+		st.Watermark = at
 	}
 	s.stats.Store(st)
 }
@@ -290,6 +294,7 @@ func (s *Stream) loop(ctx context.Context, jobs <-chan *job, g *gate) error {
 	defer every.Stop()
 	tell := time.NewTicker(time.Second)
 	defer tell.Stop()
+	s.publishStats()
 	for {
 		due := s.Store == nil
 		select {
