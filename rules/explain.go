@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -35,7 +36,14 @@ type Node struct {
 	Value   event.Value // what it evaluates to
 	Reads   []Read      // what a condition of its own looked at; empty for && || ! ?:
 	Reason  string      // "http.status is absent", "attrs.n is a string, no number"
-	Kids    []*Node
+	// Cmp is the operator of a comparison of numbers, ">=" as an example, with what
+	// stands on its two sides; "" else. Const says that the right one is a number as
+	// written.
+	Cmp         string
+	Left, Right event.Value
+	LeftText    string
+	Const       bool
+	Kids        []*Node
 }
 
 // Read is a name that a condition looked at, with the value it had.
@@ -76,6 +84,7 @@ type explained struct {
 	bool  boolFn
 	reads []namedIdent
 	kids  []*explained
+	sides [2]valueFn // of a comparison
 }
 
 type namedIdent struct {
@@ -102,8 +111,29 @@ func (x *Expr) explained(n ast.Node, id *int) *explained {
 	}
 	if len(kids) == 0 {
 		e.reads = x.readsOf(n)
+		e.compares(x, n)
 	}
 	return e
+}
+
+// compares notes the sides of a comparison.
+func (e *explained) compares(x *Expr, n ast.Node) {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok || !slices.Contains([]string{">", ">=", "<", "<=", "=="}, b.Operator) {
+		return
+	}
+	for i, side := range []ast.Node{b.Left, b.Right} {
+		l := &lowering{idents: x.names, vars: map[string]kindOf{}}
+		low, _ := l.lower(side)
+		c := &closures{idents: x.names}
+		e.sides[i] = c.value(low)
+		if c.err != nil {
+			return
+		}
+	}
+	_, e.node.Const = constNumber(b.Right)
+	e.node.Cmp = b.Operator
+	e.node.LeftText = x.snippet(x.in.nodeSpan(b.Left))
 }
 
 // placed is the node's text and place.
@@ -170,6 +200,9 @@ func (e *explained) explain(env *Env) *Node {
 	n := e.node
 	n.Value = e.value(env)
 	n.Outcome = Outcome(e.bool(env))
+	if n.Cmp != "" {
+		n.Left, n.Right = e.sides[0](env), e.sides[1](env)
+	}
 	for _, r := range e.reads {
 		v := r.id.get(env)
 		absent := v.Kind == event.Nil || r.id.agg < 0 && !r.id.nilable && isZero(v)

@@ -1,9 +1,11 @@
 package ruletest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -57,8 +59,57 @@ func compare(start time.Time, want []Expect, got []*correlate.Transition) []diff
 	for _, t := range left {
 		out = append(out, difference{at: t.ChangedAt.Sub(start), got: t})
 	}
-	slices.SortStableFunc(out, func(a, b difference) int { return int(a.at - b.at) })
+	slices.SortStableFunc(out, func(a, b difference) int { return cmp.Compare(a.at, b.at) })
 	return out
+}
+
+// unlike pairs the timeline of a variant with that of the run as written: in all
+// that depends on the events alone they must be the same.
+func unlike(start time.Time, want, got []*correlate.Transition) []difference {
+	left := slices.Clone(got)
+	var out []difference
+	for _, w := range want {
+		j := slices.IndexFunc(left, func(t *correlate.Transition) bool { return t.IncidentID == w.IncidentID && t.Rev == w.Rev })
+		if j >= 0 && reflect.DeepEqual(ofEvents(w), ofEvents(left[j])) {
+			left = slices.Delete(left, j, j+1)
+			continue
+		}
+		x := expectationOf(start, w)
+		if j < 0 {
+			out = append(out, difference{at: x.At, want: x})
+			continue
+		}
+		if fields := differing(start, x, left[j]); len(fields) > 0 {
+			out = append(out, difference{at: x.At, want: x, got: left[j], fields: fields})
+		}
+		left = slices.Delete(left, j, j+1)
+	}
+	for _, t := range left {
+		out = append(out, difference{at: t.ChangedAt.Sub(start), got: t})
+	}
+	slices.SortStableFunc(out, func(a, b difference) int { return cmp.Compare(a.at, b.at) })
+	return out
+}
+
+// provenance are the fields that tell how a revision came about, and those that
+// may show it: texts may hold `observed`, and the end of a batch is told.
+var provenance = []string{"detected_at", "detect_lag_ms", "mode", "run_id", "rules_gen", "input_first_seq", "input_last_seq", "truncated_end", "title", "summary", "labels"}
+
+// ofEvents is a transition without its provenance.
+func ofEvents(t *correlate.Transition) correlate.Transition {
+	c := *t
+	c.DetectedAt, c.DetectLagMS, c.Mode, c.RunID, c.RulesGen, c.InputFirstSeq, c.InputLastSeq, c.TruncatedEnd = time.Time{}, 0, "", "", 0, 0, 0, false
+	c.Title, c.Summary, c.Labels = "", "", nil
+	return c
+}
+
+// expectationOf is a transition as a test would expect it, whole.
+func expectationOf(start time.Time, t *correlate.Transition) *Expect {
+	fields := asMap(t)
+	for _, name := range provenance {
+		delete(fields, name)
+	}
+	return &Expect{At: t.ChangedAt.Sub(start), Rule: t.RuleID, Key: t.Key, Kind: kindOf(t), Fields: fields}
 }
 
 // same: the transition is of the rule, kind and key expected.

@@ -49,6 +49,7 @@ type runner struct {
 	trace  func(correlate.TraceEvent)
 	loaded *rules.Set // after the last reload
 	traces []traced   // of the run as written
+	engine []correlate.TraceEvent
 }
 
 // delivery is a step with its sequence number in the stream.

@@ -59,6 +59,8 @@ type suite struct {
 	w      io.Writer
 	sets   map[string]*rules.Set
 	report *Report
+
+	skipped int // tests that Filter left out
 }
 
 // load compiles rule files once per list of paths; rules that do not load are an
@@ -166,6 +168,7 @@ func (s *suite) file(f *File) error {
 	changed := false
 	for _, t := range f.Tests {
 		if s.opt.Filter != nil && !s.opt.Filter.MatchString(t.Name) {
+			s.skipped++
 			continue
 		}
 		got, err := s.one(f, t, set)
@@ -176,13 +179,14 @@ func (s *suite) file(f *File) error {
 	}
 	if changed && s.opt.Update {
 		s.report.Updated = append(s.report.Updated, f.Path)
-		fmt.Fprintf(s.w, "rewrote the expectations of %s\n", f.Path)
+		fmt.Fprintf(s.w, "rewrote the expectations of %s: look at what changed before you commit it\n", f.Path)
 		return update(f)
 	}
 	return nil
 }
 
-// one runs a test in every variant and stops at the first that differs.
+// one runs a test in every variant and stops at the first that differs: as
+// written from what is expected, in every other way from what it was as written.
 func (s *suite) one(f *File, t *Test, set *rules.Set) (differs bool, err error) {
 	began := time.Now()
 	s.report.Ran++
@@ -199,24 +203,36 @@ func (s *suite) one(f *File, t *Test, set *rules.Set) (differs bool, err error) 
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", v.name, err)
 		}
-		diffs := compare(t.Start, t.Expect, got)
-		if i == 0 {
-			t.got = got
-			if s.report.coverage != nil {
-				s.report.coverage.add(r, got)
+		if i > 0 {
+			if diffs := unlike(t.Start, t.got, got); len(diffs) > 0 {
+				s.fail(f, t, v, i, diffs, r, time.Since(began))
+				return false, nil // nothing --update could mend
 			}
-			if s.opt.Verbose {
-				s.timeline(f, t, got)
-			}
-			r.trace = nil
+			continue
 		}
-		if len(diffs) > 0 {
-			s.fail(f, t, v, i, diffs, r, time.Since(began))
-			return true, nil
+		t.got = got
+		s.written(f, t, r)
+		if diffs := compare(t.Start, t.Expect, got); len(diffs) > 0 {
+			differs = true
+			if !s.opt.Update {
+				s.fail(f, t, v, i, diffs, r, time.Since(began))
+				return true, nil
+			}
 		}
 	}
 	s.report.cases = append(s.report.cases, junitCase{Name: t.Name, Class: f.Path, Time: time.Since(began).Seconds()})
-	return false, nil
+	return differs, nil
+}
+
+// written takes what the run as written has shown.
+func (s *suite) written(f *File, t *Test, r *runner) {
+	if s.report.coverage != nil {
+		s.report.coverage.add(r, t.got)
+	}
+	if s.opt.Verbose {
+		s.timeline(f, t, t.got)
+	}
+	r.trace = nil
 }
 
 func (s *suite) timeline(f *File, t *Test, got []*correlate.Transition) {
@@ -271,12 +287,12 @@ func (s *suite) end(took time.Duration) error {
 	n := rep.Ran
 	switch {
 	case rep.Ran == 0:
-		return errors.New("no tests found")
+		return s.nothing()
 	case rep.Failed > 0:
 		verdict = fmt.Sprintf("FAIL %d of", rep.Failed)
 	}
-	fmt.Fprintf(s.w, "%s %d tests in %s   (each also run %d ways: shuffled, duplicated, restarted, 2 and 4 shards, batch)\n",
-		verdict, n, took.Round(time.Millisecond), len(variants)-1)
+	fmt.Fprintf(s.w, "%s %s in %s   (each also run %d ways: shuffled, duplicated, restarted, 2 and 4 shards, batch)\n",
+		verdict, plural(n, "test"), took.Round(time.Millisecond), len(variants)-1)
 	if rep.coverage != nil {
 		rep.coverage.write(s.w)
 	}
@@ -284,6 +300,21 @@ func (s *suite) end(took time.Duration) error {
 		return writeJUnit(s.opt.JUnit, rep, took)
 	}
 	return nil
+}
+
+// nothing: no test ran.
+func (s *suite) nothing() error {
+	if s.opt.Filter != nil && s.skipped > 0 {
+		return fmt.Errorf("no test's name matches --run %s; there are %s", s.opt.Filter, plural(s.skipped, "test"))
+	}
+	return errors.New("no tests found: `tests:` in a rule, or a file beside it whose name ends in _test.yaml")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // JUnit's XML as CI systems read it.

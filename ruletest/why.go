@@ -2,12 +2,16 @@ package ruletest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"corral/correlate"
 	"corral/event"
+	"corral/explain"
+	"corral/ingest"
+	"corral/ingest/decode"
 	"corral/rules"
 )
 
@@ -23,6 +27,8 @@ type traced struct {
 }
 
 func (r *runner) record(t correlate.TraceEvent) {
+	t.Aggs = slices.Clone(t.Aggs)
+	r.engine = append(r.engine, t)
 	x := traced{rule: t.Rule, key: map[string]string{}, at: time.Unix(0, t.At).UTC(), event: t.Event, aggs: slices.Clone(t.Aggs), holds: t.True, open: t.Open}
 	for i, name := range t.Rule.KeyNames {
 		if i < len(t.Key) {
@@ -47,9 +53,12 @@ func (r *runner) why(d difference) string {
 		return fmt.Sprintf("there is no rule %s in the files under test", id)
 	}
 	until := r.test.Start.Add(d.at)
+	if d.got == nil && d.want.Kind == "open" {
+		return id + keyText(key) + ": " + r.silent(rule, key, until)
+	}
 	last, best := r.nearest(rule, key, until)
 	if last == nil {
-		return r.nothingSeen(rule, key, until)
+		return fmt.Sprintf("no event met %s%s by then", id, keyText(key))
 	}
 	s := fmt.Sprintf("%s%s: %s", id, keyText(last.key), r.state(rule, last))
 	if best != last {
@@ -144,18 +153,38 @@ func condition(r *rules.Rule) string {
 	return ""
 }
 
-// nothingSeen: no event reached the rule for the key. The last event that came
-// is shown to say why it did not.
-func (r *runner) nothingSeen(rule *rules.Rule, key map[string]string, until time.Time) string {
-	n := 0
-	for i := range r.traces {
-		if r.traces[i].rule.ID == rule.ID && !r.traces[i].at.After(until) {
-			n++
+// silent says why a rule did not open an incident by then: what package explain
+// makes of the events of the test.
+func (r *runner) silent(rule *rules.Rule, key map[string]string, until time.Time) string {
+	w := &explain.Window{
+		Set: r.set, Rule: rule, Key: key, From: r.test.Start.Add(-time.Hour), To: until, Lateness: r.test.Late,
+		Clock: func(t time.Time) string { return "at " + offset(t.Sub(r.test.Start)) },
+		Name:  func(ev *event.Event) string { return fmt.Sprintf("the event of line %d", ev.Pos.Seq) },
+	}
+	for _, t := range r.engine {
+		w.Trace(t)
+	}
+	r.show(w)
+	var b strings.Builder
+	w.Why(&b)
+	return strings.TrimSpace(strings.ReplaceAll(b.String(), "\n  ", "\n"))
+}
+
+// show gives a window the events of the test, as they came.
+func (r *runner) show(w *explain.Window) {
+	dec, m := decode.New(decode.Options{AttrPaths: r.set.AttrPaths}), r.set.Matcher()
+	newest := int64(math.MinInt64)
+	for _, d := range r.arrivals() {
+		if d.Do != "" {
+			continue
 		}
+		// The sequence number is the line of the step: what a window is told of is named by it.
+		rec := ingest.Record{Data: d.Data, Seq: uint64(d.Line), Observed: r.test.Start.Add(d.Arrives - d.Shift).UnixNano()}
+		dec.Decode(rec, func(ev *event.Event) {
+			ev.Time += int64(d.Shift)
+			newest = max(newest, ev.Time)
+			w.Look(ev)
+			w.Watch(ev, m.Match(ev, nil), ev.Time < newest-int64(r.test.Late))
+		}, func(decode.DeadRecord) {})
 	}
-	s := fmt.Sprintf("no event met %s%s by then", rule.ID, keyText(key))
-	if n > 0 {
-		return s + fmt.Sprintf("; %d evaluations were for other keys", n)
-	}
-	return s + "; `corral explain --rule " + rule.ID + " --event FILE` shows what an event lacks"
 }
