@@ -38,7 +38,7 @@ func (p *plainMatch) match(ev *event.Event) []Match {
 	var out []Match
 	env := &Env{Event: ev}
 	for _, r := range p.set.Rules {
-		if r.FromIncidents == (ev.Kind == incidentKind) {
+		if r.FromIncidents == (ev.Kind == incidentKind) && r.FromHops == (ev.Hop != nil) {
 			out = append(out, p.rule(r, env)...)
 		}
 	}
