@@ -213,3 +213,47 @@ func inputsOf(h historyOf) map[string][]string {
 		"table":  {"--clickhouse", h.dsn, "--clickhouse-table", "otel_logs", "--store=false"},
 	}
 }
+
+// TestStreamRange reads parts of a stream, by sequence and by time: what was stored
+// long after the range is not read.
+func TestStreamRange(t *testing.T) {
+	srv := natstest.Start(t, natstest.JetStream())
+	srv.Stream("LOGS", "logs.>")
+	lines := shopLines(30_000) // 50 minutes
+	publishAsync(t, srv, lines)
+	rules := write(t, "rules.yaml", resumeRules)
+	read := func(args ...string) (records int, text string) {
+		t.Helper()
+		var out, talk bytes.Buffer
+		args = append([]string{"batch", "--rules", rules, "-o", "ndjson", "--progress", "off", "--nats", srv.URL(), "--no-context", "--stream", "LOGS", "--lateness", "2s"}, args...)
+		if code := run(t.Context(), args, nil, &out, &talk); code != 0 {
+			t.Fatalf("exit %d: %s", code, talk.String())
+		}
+		_, rest, _ := strings.Cut(talk.String(), "events in ")
+		number, _, _ := strings.Cut(rest, " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			t.Fatalf("%v: %s", err, talk.String())
+		}
+		return n, out.String()
+	}
+	if n, _ := read("--from-seq", "101", "--to-seq", "200"); n != 100 {
+		t.Errorf("by sequence: %d records, want 100", n)
+	}
+	if n, _ := read("--from-seq", "29901"); n != 100 {
+		t.Errorf("from a sequence: %d records, want 100", n)
+	}
+	span := []string{"--from", "2026-04-01T00:10:00Z", "--to", "2026-04-01T00:20:00Z"}
+	n, got := read(span...)
+	if n < 20*600 || n > 25_000 {
+		t.Errorf("by time: %d records of %d; ten minutes after the range is enough", n, len(lines))
+	}
+	var want, talk bytes.Buffer
+	args := append([]string{"batch", "--rules", rules, "-o", "ndjson", "--progress", "off", "--lateness", "2s", write(t, "all.ndjson", strings.Join(lines, "\n"))}, span...)
+	if code := run(t.Context(), args, nil, &want, &talk); code != 0 {
+		t.Fatalf("exit %d: %s", code, talk.String())
+	}
+	if a, b := strings.Count(got, "\n"), strings.Count(want.String(), "\n"); a != b || a == 0 {
+		t.Errorf("%d revisions from the stream, %d from a file", a, b)
+	}
+}
