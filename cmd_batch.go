@@ -70,7 +70,7 @@ func (b *batchRun) add(fs *pflag.FlagSet) {
 }
 
 // sinks is where transitions go.
-func (b *batchRun) sinks(ctx context.Context, e env, dead *letters) (sinks.Sink, error) {
+func (b *batchRun) sinks(ctx context.Context, e env, set *rules.Set, dead *letters) (sinks.Sink, error) {
 	local, err := b.out.open("", e)
 	if err != nil {
 		return nil, err
@@ -83,6 +83,7 @@ func (b *batchRun) sinks(ctx context.Context, e env, dead *letters) (sinks.Sink,
 		}
 	}
 	if ch != nil {
+		ch.Rules(set, 0)
 		all = append(all, sinks.Retry(ch, sinks.RetryOptions{Name: "clickhouse", Dead: dead.write, Logger: b.log}))
 	}
 	if b.publish {
@@ -147,7 +148,7 @@ func (b *batchRun) run(ctx context.Context, e env, set *rules.Set, files []strin
 	if err != nil {
 		return err
 	}
-	sink, err := b.sinks(ctx, e, dead)
+	sink, err := b.sinks(ctx, e, set, dead)
 	if err != nil {
 		return err
 	}

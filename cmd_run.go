@@ -165,6 +165,7 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 	}
 	defer w.close()
 	w.loader = loader
+	w.keepTexts(first.Set)
 	w.noteStale(first)
 	return w.run(ctx)
 }

@@ -21,6 +21,7 @@ import (
 	"corral/health"
 	"corral/pipeline"
 	"corral/reload"
+	"corral/rules"
 )
 
 // worker is a running `corral run`: the stream and what surrounds it.
@@ -151,12 +152,21 @@ func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
 		return rep, err
 	}
 	rep.Generation = w.stream.Generation()
+	w.keepTexts(res.Set)
 	w.stale = res.Stale
 	w.log.Info("rules reloaded", "by", by, "generation", rep.Generation, "result", summarize(rep.Result), "stale", res.Stale, "held", res.Held)
 	if len(res.Stale) > 0 {
 		return rep, fmt.Errorf("files with mistakes keep their last good rules: %s\n%s", strings.Join(res.Stale, ", "), strings.Join(rep.Diagnostics, "\n"))
 	}
 	return rep, nil
+}
+
+// keepTexts stores the rules as they are written, so that incidents can be
+// explained with the rule as it was.
+func (w *worker) keepTexts(set *rules.Set) {
+	if w.sink.clickhouse != nil {
+		w.sink.clickhouse.Rules(set, w.stream.Generation())
+	}
 }
 
 // summarize says in a line what became of the rules.

@@ -11,9 +11,10 @@ import (
 
 // Rules keeps the text of rules that are in force from now on, in the table rules,
 // so that their incidents can be explained later with the rule as it was. It
-// returns at once; what cannot be stored yet is tried again until Close.
+// returns at once; what cannot be stored yet is tried again until Close, which
+// waits for it while ClickHouse is there.
 func (s *Sink) Rules(set *rules.Set, gen uint64) {
-	s.background.Go(func() {
+	s.texts.Go(func() {
 		for wait := time.Second; s.life.Err() == nil; wait = min(2*wait, s.RetryInterval) {
 			err := s.storeRules(s.life, set, gen)
 			if err == nil {
@@ -26,6 +27,21 @@ func (s *Sink) Rules(set *rules.Set, gen uint64) {
 			}
 		}
 	})
+}
+
+// awaitRules gives what is being stored its time, unless ClickHouse is away, and
+// ends the sink's life.
+func (s *Sink) awaitRules() {
+	done := make(chan struct{})
+	go func() { s.texts.Wait(); close(done) }()
+	if s.Stats().Ready {
+		select {
+		case <-done:
+		case <-time.After(s.DrainTimeout):
+		}
+	}
+	s.stop()
+	<-done
 }
 
 func (s *Sink) storeRules(ctx context.Context, set *rules.Set, gen uint64) error {

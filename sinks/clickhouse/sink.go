@@ -85,6 +85,7 @@ type Sink struct {
 	life       context.Context // ends with Close
 	stop       context.CancelFunc
 	background sync.WaitGroup
+	texts      sync.WaitGroup // of Rules
 }
 
 var (
@@ -255,7 +256,7 @@ func (s *Sink) Close() error {
 	if s.spool != nil {
 		s.spool.drain(s.DrainTimeout, s.stats.failing)
 	}
-	s.stop()
+	s.awaitRules()
 	s.background.Wait()
 	err := s.client.conn.Close()
 	if s.spool == nil {
