@@ -438,25 +438,6 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-func BenchmarkFiles(b *testing.B) {
-	dir := b.TempDir()
-	text := lines(200_000)
-	path := filepath.Join(dir, "a.log")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		f, err := NewFiles([]string{path}, FileOptions{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := f.Run(b.Context(), func(Batch) error { return nil }); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // TestFilesSkip goes on at every mark of a file, plain and compressed: what comes
 // is what would have come.
 func TestFilesSkip(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -103,4 +104,32 @@ func BenchmarkDocker(b *testing.B) {
 		fmt.Fprintf(&out, `{"log":%q,"stream":"stdout","time":"2026-03-04T12:34:56.%09dZ"}`+"\n", line, 7)
 	}
 	benchmarkLines(b, out.Bytes())
+}
+
+// BenchmarkFormats decodes the lines of each file of testdata, some thousand times
+// over.
+func BenchmarkFormats(b *testing.B) {
+	files, err := filepath.Glob("testdata/lines/*")
+	if err != nil || len(files) == 0 {
+		b.Fatal(files, err)
+	}
+	for _, path := range files {
+		if base := filepath.Base(path); strings.HasSuffix(base, ".csv") || base == "jwt-pretty.json" {
+			continue // a header comes once; one record
+		}
+		data := repeated(b, path, 2000)
+		b.Run(filepath.Base(path), func(b *testing.B) {
+			d := New(Options{Reference: noon})
+			events := 0
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Decode(ingest.Record{Data: data, Lines: true, Seq: 1}, func(*event.Event) { events++ }, func(DeadRecord) {})
+			}
+			if events == 0 {
+				b.Fatal("no events")
+			}
+			b.ReportMetric(float64(b.N)*float64(bytes.Count(data, []byte{'\n'}))/b.Elapsed().Seconds(), "lines/s")
+		})
+	}
 }

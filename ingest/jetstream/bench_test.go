@@ -51,7 +51,7 @@ func filled(b *testing.B, messages, perMessage int) jetstream.JetStream {
 	line := append(bytes.Repeat([]byte("x"), 399), '\n')
 	data := bytes.Repeat(line, perMessage)
 	for range messages {
-		if _, err := js.PublishAsync("logs.a", data); err != nil {
+		if _, err := js.PublishAsync("logs.a", data, jetstream.WithStallWait(time.Minute)); err != nil {
 			b.Fatal(err)
 		}
 	}
