@@ -128,6 +128,7 @@ func (s *Server) Reload(change func(*server.Options)) {
 // none.
 func (s *Server) Dial(opts ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect(s.URL(), append([]nats.Option{
+		nats.Timeout(patience),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(20 * time.Millisecond),
 		nats.ReconnectJitter(10*time.Millisecond, 10*time.Millisecond),
@@ -149,7 +150,7 @@ func (s *Server) Connect(opts ...nats.Option) *nats.Conn {
 // JetStream returns a JetStream context on a connection of its own.
 func (s *Server) JetStream(opts ...nats.Option) jetstream.JetStream {
 	s.t.Helper()
-	js, err := jetstream.New(s.Connect(opts...))
+	js, err := jetstream.New(s.Connect(opts...), jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}

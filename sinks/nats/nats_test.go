@@ -238,7 +238,7 @@ func TestWithoutStreams(t *testing.T) {
 				if !tr.Notified {
 					continue
 				}
-				m, err := sub.NextMsg(5 * time.Second)
+				m, err := sub.NextMsg(time.Minute)
 				if err != nil {
 					t.Fatal(err)
 				}
