@@ -147,5 +147,5 @@ func (r *fileReader) close() {
 	}
 	_ = r.text.Close() // opened for reading: nothing can be lost
 	_ = r.raw.Close()
-	r.text = nil
+	r.text, r.raw, r.pieces = nil, nil, pieces{} // their buffers are large, and files many
 }
