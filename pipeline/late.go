@@ -11,9 +11,11 @@ import (
 func (b *prepared) lateLetters(partition string, late []bool, dead func(sinks.DeadLetter)) {
 	n := 0
 	dec := decode.New(b.opt)
+	u := undated{batch: &b.batch, opt: b.opt}
 	for i := range b.batch.Records {
 		rec := &b.batch.Records[i]
 		dec.Decode(*rec, func(ev *event.Event) {
+			u.date(ev, rec)
 			if !b.rng.holds(ev.Time) {
 				return
 			}

@@ -113,13 +113,15 @@ func (p *preparer) prepare(b ingest.Batch, partition string) *prepared {
 
 func (p *preparer) decode(b ingest.Batch, partition string) {
 	p.partition = partition
+	u := undated{batch: &b, opt: p.opt}
 	for i := range b.Records {
-		p.record(&b.Records[i])
+		p.record(&b.Records[i], &u)
 	}
 }
 
-func (p *preparer) record(rec *ingest.Record) {
+func (p *preparer) record(rec *ingest.Record, u *undated) {
 	p.dec.Decode(*rec, func(ev *event.Event) {
+		u.date(ev, rec)
 		ev.Time += p.shift
 		p.event(ev, rec)
 		for _, q := range p.others {
@@ -146,10 +148,14 @@ func (p *preparer) event(ev *event.Event, rec *ingest.Record) {
 }
 
 // clockOf is what an event may move the watermark to: a sender whose clock runs
-// ahead of the arrival must not push it past everybody else.
+// ahead of the arrival must not push it past everybody else, nor may a time that
+// is nobody's.
 func clockOf(ev *event.Event, rec *ingest.Record) int64 {
-	if rec.Observed > 0 {
+	switch {
+	case rec.Observed > 0:
 		return min(ev.Time, rec.Observed)
+	case assumed(ev, rec):
+		return never
 	}
 	return ev.Time
 }
