@@ -45,6 +45,43 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestDocumented makes sure that docs/formats.md names every shape there is a
+// golden for, and no other.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "| what writes it |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	files, err := filepath.Glob("testdata/golden/*")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	stems := map[string]bool{}
+	for _, path := range files {
+		stem, _, _ := strings.Cut(filepath.Base(path), ".")
+		stems[stem] = true
+		if strings.HasPrefix(stem, "server-log-") {
+			stem = "server-log-…"
+		}
+		if stem != "text" && !strings.Contains(table, "`"+stem+"`") {
+			t.Errorf("the table does not name %s", stem)
+		}
+	}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) < 5 {
+			continue
+		}
+		for i, name := range strings.Split(cells[len(cells)-2], "`") {
+			if i%2 == 1 && !strings.HasPrefix(name, "Test") && name != "server-log-…" && !stems[name] {
+				t.Errorf("the table names %q, which is not there", name)
+			}
+		}
+	}
+}
+
 // brief leaves out the attributes where they would fill pages.
 func brief(path string) bool {
 	return strings.Contains(path, "ndjson.zst") || strings.Contains(path, "nats-advisories")
