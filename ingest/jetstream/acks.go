@@ -104,6 +104,7 @@ func (a *acks) redelivered(m ack) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if m.stream <= a.safe {
+		a.doubt(m)
 		a.aim(m)
 		return
 	}
@@ -112,6 +113,16 @@ func (a *acks) redelivered(m ack) {
 	})
 	if found {
 		a.handed[i].last, a.handed[i].life = m, a.life
+	}
+}
+
+// doubt learns that a message comes again which the server says was acknowledged.
+// It answers so, but does nothing, where something that is before it in the stream
+// was acknowledged by a later delivery.
+func (a *acks) doubt(m ack) {
+	if m.stream <= a.acked.stream && a.target == a.acked {
+		a.acked = ack{stream: m.stream - 1, delivery: a.acked.delivery}
+		a.target = a.acked
 	}
 }
 
