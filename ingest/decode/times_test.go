@@ -108,7 +108,8 @@ func FuzzTime(f *testing.F) {
 			t.Fatalf("parse(%q) = %v %v, alone %v %v", s, got, ok, want, wantOK)
 		}
 		z.prefix(s)
-		if v, err := time.Parse(time.RFC3339Nano, s); err == nil && v.Year() >= 2000 && v.Year() < 2200 && (!ok || got.ns != v.UnixNano()) {
+		strict := len(s) > 13 && s[13] == ':' // package time takes hours of one digit, RFC 3339 does not
+		if v, err := time.Parse(time.RFC3339Nano, s); err == nil && strict && v.Year() >= 2000 && v.Year() < 2200 && (!ok || got.ns != v.UnixNano()) {
 			t.Fatalf("parse(%q) = %v %v, package time says %v", s, got, ok, v)
 		}
 	})
