@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -31,8 +30,8 @@ func Cluster(t testing.TB, n int, opts ...Option) []*Server {
 		servers[i].boot()
 	}
 	for _, s := range servers {
-		if !s.ReadyForConnections(20 * time.Second) {
-			t.Fatal("a nats-server of the cluster is not ready after 20 s")
+		if !s.ReadyForConnections(patience) {
+			t.Fatal("a nats-server of the cluster is not ready after", patience)
 		}
 	}
 	WaitLeader(t, servers)

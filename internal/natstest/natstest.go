@@ -81,6 +81,9 @@ func (s *Server) start() {
 // boot starts the server on the port it had before, if it had one.
 func (s *Server) boot() {
 	s.t.Helper()
+	if s.opts.AuthTimeout == 0 {
+		s.opts.AuthTimeout = patience.Seconds() // a busy machine is no attack
+	}
 	srv, err := server.NewServer(s.opts.Clone())
 	if err != nil {
 		s.t.Fatalf("start nats-server: %v", err)

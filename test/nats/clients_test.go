@@ -99,7 +99,7 @@ func TestWrongPassword(t *testing.T) {
 	short(t)
 	w, s := single(t, accounts)
 	for range 4 {
-		if nc, err := nats.Connect(s.URL(), nats.UserInfo("reports", "last-year"), nats.Name("nightly")); err == nil {
+		if nc, err := nats.Connect(s.URL(), nats.UserInfo("reports", "last-year"), nats.Name("nightly"), nats.Timeout(patience)); err == nil {
 			nc.Close()
 			t.Fatal("logged in with a wrong password")
 		}
@@ -159,7 +159,7 @@ func TestAccountConnectionLimit(t *testing.T) {
 		s.Connect(asApp, nats.Name("leak"))
 	}
 	for range 3 {
-		if nc, err := nats.Connect(s.URL(), asApp, nats.Name("leak")); err == nil {
+		if nc, err := nats.Connect(s.URL(), asApp, nats.Name("leak"), nats.Timeout(patience)); err == nil {
 			nc.Close()
 			t.Fatal("connected beyond the limit")
 		}
@@ -180,7 +180,7 @@ func TestOversizedPayload(t *testing.T) {
 // Connections that answer no ping, as of a machine that froze.
 func TestStaleConnections(t *testing.T) {
 	short(t)
-	w, s := single(t, accounts+"ping_interval: \"500ms\"\nping_max: 1")
+	w, s := single(t, accounts+"ping_interval: \"3s\"\nping_max: 1")
 	for i := range 3 {
 		raw(t, s, fmt.Sprint("frozen-", i))
 	}
@@ -197,7 +197,7 @@ func TestReconnectStorm(t *testing.T) {
 			SYS { users: [{user: sys, password: s}] }
 			APP { jetstream: enabled, users: [{user: app, password: s}] }
 		}
-		authorization { timeout: 0.5 }
+		authorization { timeout: 3 }
 	`)
 	for range 5 {
 		raw(t, s, "")

@@ -157,7 +157,7 @@ func TestAbandonedBatch(t *testing.T) {
 		m := nats.NewMsg("orders")
 		m.Header.Set("Nats-Batch-Id", "b1")
 		m.Header.Set("Nats-Batch-Sequence", seq)
-		if _, err := nc.RequestMsg(m, 5*time.Second); err != nil {
+		if _, err := nc.RequestMsg(m, patience); err != nil {
 			t.Fatal(err)
 		}
 	}

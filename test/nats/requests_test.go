@@ -21,7 +21,7 @@ func TestNoResponders(t *testing.T) {
 	w, s := single(t, accounts)
 	nc, log := s.Connect(asApp, nats.Name("gateway")), w.service("gateway")
 	for range 6 {
-		_, err := nc.Request("inventory.reserve", nil, time.Second)
+		_, err := nc.Request("inventory.reserve", nil, patience)
 		if !errors.Is(err, nats.ErrNoResponders) {
 			t.Fatalf("got %v, want no responders", err)
 		}
