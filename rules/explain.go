@@ -105,7 +105,10 @@ func (x *Expr) explained(n ast.Node, id *int) *explained {
 	low, _ := l.lower(n)
 	c := &closures{idents: x.names}
 	e.bool, e.value = c.bool(low), c.value(low)
-	kids := e.structure(n)
+	var kids []ast.Node
+	if !infixNot(n, e.node.Text) {
+		kids = e.structure(n)
+	}
 	for _, k := range kids {
 		e.kids = append(e.kids, x.explained(k, id))
 	}
@@ -134,6 +137,13 @@ func (e *explained) compares(x *Expr, n ast.Node) {
 	_, e.node.Const = constNumber(b.Right)
 	e.node.Cmp = b.Operator
 	e.node.LeftText = x.snippet(x.in.nodeSpan(b.Left))
+}
+
+// infixNot tells x not in y from not (x in y): the first is one condition, as
+// written.
+func infixNot(n ast.Node, text string) bool {
+	u, ok := n.(*ast.UnaryNode)
+	return ok && u.Operator == "not" && !strings.HasPrefix(text, "not") && !strings.HasPrefix(text, "!")
 }
 
 // placed is the node's text and place.

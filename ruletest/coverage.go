@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -22,11 +23,9 @@ type coverage struct {
 }
 
 type ruleCoverage struct {
-	evaluated bool
-	holds     [2]bool // false, true
-	edges     map[string]bool
-	values    map[string]*[2]bool // text of an operand → seen false, seen true
-	texts     []string            // of operands, in order
+	edges  map[string]bool
+	values map[string]*[2]bool // what of: text of an operand → seen false, seen true
+	texts  []string            // of operands, in order
 }
 
 func newCoverage() *coverage { return &coverage{seen: map[string]*ruleCoverage{}} }
@@ -43,16 +42,8 @@ func (c *coverage) rules(set *rules.Set) {
 
 // add notes the run of a test as written.
 func (c *coverage) add(r *runner, got []*correlate.Transition) {
-	for i := range r.traces {
-		x := &r.traces[i]
-		rc := c.seen[x.rule.ID]
-		if rc == nil {
-			continue
-		}
-		rc.evaluated = true
-		rc.holds[index(x.holds)] = true
-	}
 	c.operandsOf(r)
+	c.dropped(r)
 	for _, t := range got {
 		if rc := c.seen[t.RuleID]; rc != nil {
 			rc.edges[edge(t)] = true
@@ -63,41 +54,94 @@ func (c *coverage) add(r *runner, got []*correlate.Transition) {
 	}
 }
 
-// operandsOf evaluates what every event of the test makes of each rule's match,
-// and what each evaluation made of its condition.
+// dropped notes keys whose condition ended before it had held for long enough.
+func (c *coverage) dropped(r *runner) {
+	pending := map[string]bool{}
+	for _, t := range r.engine {
+		id := t.Rule.ID + "\x00" + rules.EncodeKey(t.Key)
+		if rc := c.seen[t.Rule.ID]; rc != nil && pending[id] && !t.Pending && !t.Open {
+			rc.edges["dropped before `for`"] = true
+		}
+		pending[id] = t.Pending
+	}
+}
+
+// operandsOf evaluates what every event of the test makes of each rule's
+// selections, and what each evaluation made of its conditions.
 func (c *coverage) operandsOf(r *runner) {
 	dec := decode.New(decode.Options{AttrPaths: r.set.AttrPaths})
 	for _, d := range r.test.Steps {
-		dec.Decode(ingest.Record{Data: d.Data}, func(ev *event.Event) {
-			for _, rule := range r.set.Rules {
-				if m := rule.Match(); m != nil {
-					c.seen[rule.ID].operands(m.Explain(&rules.Env{Event: ev}))
-				}
-			}
-		}, func(decode.DeadRecord) {})
+		dec.Decode(ingest.Record{Data: d.Data}, func(ev *event.Event) { c.event(r.set, ev, false) }, func(decode.DeadRecord) {})
+	}
+	for _, t := range r.test.got {
+		c.event(r.set, incidentEvent(t), true)
 	}
 	for i := range r.traces {
 		x := &r.traces[i]
-		rc, cond := c.seen[x.rule.ID], conditionOf(x.rule)
-		if rc != nil && cond != nil && len(x.aggs) == len(x.rule.Aggs) {
-			rc.operands(cond.Explain(&rules.Env{Event: x.event, Aggs: x.aggs}))
+		rc := c.seen[x.rule.ID]
+		if rc == nil || len(x.aggs) != len(x.rule.Aggs) {
+			continue
+		}
+		env := &rules.Env{Event: x.event, Aggs: x.aggs, Key: x.values}
+		rc.condition("condition", conditionOf(x.rule), env)
+		if x.rule.Threshold != nil {
+			rc.condition("clear", x.rule.Threshold.Clear, env)
 		}
 	}
 }
 
-// operands notes each operand of && || and ?: as it was this time.
-func (rc *ruleCoverage) operands(n *rules.Node) {
+// event shows an event, or an incident, to the rules that read such.
+func (c *coverage) event(set *rules.Set, ev *event.Event, incident bool) {
+	env := &rules.Env{Event: ev}
+	for _, rule := range set.Rules {
+		rc := c.seen[rule.ID]
+		if rule.FromIncidents != incident || rule.FromHops || rc == nil {
+			continue
+		}
+		rc.condition("match", rule.Match(), env)
+		rc.condition("resolve.when", rule.ResolveWhen, env)
+		for _, p := range rule.Parts {
+			rc.condition(p.Name, p.Expr, env)
+		}
+	}
+}
+
+// incidentEvent is a revision as rules with `from: incidents` read it.
+func incidentEvent(t *correlate.Transition) *event.Event {
+	return &event.Event{
+		Kind: "incident", Time: t.ChangedAt.UnixNano(), Message: t.Title, Service: cmp.Or(t.Labels["service.name"], t.Key["service"]),
+		Incident: &event.Incident{
+			ID: t.IncidentID, Rule: t.RuleID, State: t.State, Severity: t.Severity, Cause: t.Cause, Title: t.Title, Rev: t.Rev, Count: t.EventCount,
+			Key: t.Key, Labels: t.Labels, StartedAt: t.StartedAt.UnixNano(), OpenedAt: t.OpenedAt.UnixNano(),
+		},
+	}
+}
+
+// condition notes what each operand of && || and ?: came to, and the whole.
+func (rc *ruleCoverage) condition(of string, x *rules.Expr, env *rules.Env) {
+	if x == nil {
+		return
+	}
+	n := x.Explain(env)
+	rc.note(of, n)
 	n.Walk(func(n *rules.Node) {
 		for _, k := range n.Kids {
-			o := rc.values[k.Text]
-			if o == nil {
-				o = new([2]bool)
-				rc.values[k.Text] = o
-				rc.texts = append(rc.texts, k.Text)
+			if len(k.Kids) == 0 { // what is put together of others is covered if they are
+				rc.note(of, k)
 			}
-			o[index(k.Outcome == rules.True)] = true
 		}
 	})
+}
+
+func (rc *ruleCoverage) note(of string, n *rules.Node) {
+	text := of + ": " + n.Text
+	o := rc.values[text]
+	if o == nil {
+		o = new([2]bool)
+		rc.values[text] = o
+		rc.texts = append(rc.texts, text)
+	}
+	o[index(n.Outcome == rules.True)] = true
 }
 
 func index(b bool) int {
@@ -144,12 +188,5 @@ func (c *coverage) rule(w io.Writer, r *rules.Rule) {
 		case !o[1]:
 			fmt.Fprintf(w, "      never true:  %s\n", text)
 		}
-	}
-	if cond := condition(r); cond != "" && rc.evaluated && rc.holds[0] != rc.holds[1] {
-		which := "false"
-		if !rc.holds[1] {
-			which = "true"
-		}
-		fmt.Fprintf(w, "      never %s: condition %s\n", which, cond)
 	}
 }

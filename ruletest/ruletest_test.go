@@ -91,7 +91,7 @@ func TestCoverageNamesOperands(t *testing.T) {
 	if err != nil || rep.Failed != 0 {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	if !strings.Contains(out.String(), `never true:  level == "error"`) || strings.Contains(out.String(), `: message == "declined"`) {
+	if !strings.Contains(out.String(), `never true:  match: level == "error"`) || strings.Contains(out.String(), `: message == "declined"`) {
 		t.Errorf("coverage:\n%s", out.String())
 	}
 }

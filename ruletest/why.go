@@ -17,19 +17,20 @@ import (
 
 // traced is an evaluation as it was, kept for explanations.
 type traced struct {
-	rule  *rules.Rule
-	key   map[string]string
-	at    time.Time
-	event *event.Event
-	aggs  []event.Value
-	holds bool
-	open  bool
+	rule   *rules.Rule
+	key    map[string]string
+	values []string // of the key
+	at     time.Time
+	event  *event.Event
+	aggs   []event.Value
+	holds  bool
+	open   bool
 }
 
 func (r *runner) record(t correlate.TraceEvent) {
 	t.Aggs = slices.Clone(t.Aggs)
 	r.engine = append(r.engine, t)
-	x := traced{rule: t.Rule, key: map[string]string{}, at: time.Unix(0, t.At).UTC(), event: t.Event, aggs: slices.Clone(t.Aggs), holds: t.True, open: t.Open}
+	x := traced{rule: t.Rule, values: slices.Clone(t.Key), key: map[string]string{}, at: time.Unix(0, t.At).UTC(), event: t.Event, aggs: slices.Clone(t.Aggs), holds: t.True, open: t.Open}
 	for i, name := range t.Rule.KeyNames {
 		if i < len(t.Key) {
 			x.key[name] = t.Key[i]
