@@ -35,6 +35,7 @@ type explainFlags struct {
 }
 
 func cmdExplain(ctx context.Context, args []string, e env) error {
+	e.out = sinks.PrintableWriter(e.out) // messages and keys are shown as they are
 	var x explainFlags
 	fs := newFlags("explain", "CODE | INCIDENT_ID [FILE.ndjson…] | --rule ID --event FILE | --rule ID [--key k=v] --at TIME FILE…",
 		`Why a rule fired, or why not; the life of an incident; what an error code means.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // SetRecord puts the record into the letter: as text if it is valid UTF-8, else
@@ -39,17 +41,23 @@ type DeadLetters struct {
 	f      *os.File
 	fsync  bool
 	counts map[string]uint64
+	had    map[uint64]bool // lines of the file's end, by hash: a worker that was killed writes them again
 }
 
-// OpenDeadLetters appends to a file, which is made when it is not there. With
-// fsync, what Write accepted survives a power loss.
+// OpenDeadLetters appends to a file, which is made when it is not there. Letters
+// that are among its last 16 MiB are not written again. With fsync, what Write
+// accepted survives a power loss.
 func OpenDeadLetters(path string, fsync bool) (*DeadLetters, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	d := &DeadLetters{f: f, fsync: fsync, counts: map[string]uint64{}}
-	if err := d.endLine(); err != nil {
+	d := &DeadLetters{f: f, fsync: fsync, counts: map[string]uint64{}, had: map[uint64]bool{}}
+	err = d.endLine()
+	if err == nil {
+		err = d.readEnd()
+	}
+	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -70,19 +78,37 @@ func (d *DeadLetters) endLine() error {
 	return err
 }
 
+// readEnd learns what a life before may have written last.
+func (d *DeadLetters) readEnd() error {
+	info, err := d.f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	from := max(0, info.Size()-16<<20)
+	end, err := io.ReadAll(io.NewSectionReader(d.f, from, info.Size()-from))
+	for line := range bytes.Lines(end) {
+		d.had[xxhash.Sum64(line)] = true
+	}
+	return err
+}
+
 // Write appends the letters with one call, so that those of several writers do
 // not mix.
 func (d *DeadLetters) Write(letters ...DeadLetter) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	var b, line bytes.Buffer
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for i := range letters {
+		line.Reset()
 		if err := enc.Encode(&letters[i]); err != nil {
 			return fmt.Errorf("encode dead letter: %w", err)
 		}
+		if !d.had[xxhash.Sum64(line.Bytes())] {
+			b.Write(line.Bytes())
+		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if _, err := d.f.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}

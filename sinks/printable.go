@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -46,4 +47,41 @@ func writeSafe(b *strings.Builder, r rune, n int, first byte) {
 	default:
 		fmt.Fprintf(b, `\u%04x`, r)
 	}
+}
+
+// PrintableWriter makes what is written through it fit for a terminal, as Printable
+// does, but for the ends of lines and tabs. What is written must not be coloured.
+func PrintableWriter(w io.Writer) io.Writer { return &printableWriter{w: w} }
+
+type printableWriter struct {
+	w    io.Writer
+	rest []byte // of a character whose other bytes are still to come
+}
+
+func (p *printableWriter) Write(b []byte) (int, error) {
+	text := append(p.rest, b...)
+	end := len(text)
+	for end > 0 && len(text)-end < utf8.UTFMax && !utf8.RuneStart(text[end-1]) {
+		end--
+	}
+	if end > 0 && !utf8.FullRune(text[end-1:]) {
+		end--
+	} else {
+		end = len(text)
+	}
+	var out strings.Builder
+	for i, line := range strings.Split(string(text[:end]), "\n") {
+		if i > 0 {
+			out.WriteByte('\n')
+		}
+		for j, cell := range strings.Split(line, "\t") {
+			if j > 0 {
+				out.WriteByte('\t')
+			}
+			out.WriteString(Printable(cell))
+		}
+	}
+	p.rest = append([]byte(nil), text[end:]...)
+	_, err := io.WriteString(p.w, out.String())
+	return len(b), err
 }

@@ -445,6 +445,13 @@ func TestDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	again, err := sinks.OpenDeadLetters(path, false) // as a worker does that was killed before it acknowledged
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(again.Write(want...), again.Close()); err != nil {
+		t.Fatal(err)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -506,5 +513,25 @@ func TestDeadLettersAtOnce(t *testing.T) {
 	}
 	if n != 200 {
 		t.Errorf("%d letters, want 200", n)
+	}
+}
+
+// TestPrintableWriter: characters cut anywhere come out whole, everything else as
+// Printable has it.
+func TestPrintableWriter(t *testing.T) {
+	const text = "naïve — 語\ttab\nline \x1b[2J \u202e \xff \x00 end 語"
+	const want = "naïve — 語\ttab\nline \\x1b[2J \\u202e \\xff \\x00 end 語"
+	for size := 1; size < len(text); size++ {
+		var b strings.Builder
+		w := sinks.PrintableWriter(&b)
+		for from := 0; from < len(text); from += size {
+			part := text[from:min(len(text), from+size)]
+			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if b.String() != want {
+			t.Errorf("in pieces of %d: %q", size, b.String())
+		}
 	}
 }
