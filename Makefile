@@ -8,13 +8,17 @@ ROUNDS   ?= 200
 SEED     ?= 1
 LANES    ?= 2
 
-.PHONY: build test test-nats soak race lint fuzz bench microbench quality demo clickhouse
+.PHONY: build test test-nats soak race lint fuzz bench microbench gates quality demo clickhouse
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o corral .
 
-test: lint clickhouse
+test: lint clickhouse gates
 	CGO_ENABLED=0 $(GO) test -timeout 10m ./...
+
+# Ratios that must hold within one run, whatever the machine: see bench/README.md.
+gates:
+	cd bench && $(GO) vet . && CGO_ENABLED=0 $(GO) test -timeout 10m .
 
 # The failure stories of NATS on real servers, with the pack of rules alone; about
 # a minute. They are part of `make test` too.

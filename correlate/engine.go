@@ -255,20 +255,22 @@ func (e *Engine) run(until int64) {
 		}
 	}
 	n := min(max(1, e.opt.Shards), max(1, len(e.todo)))
-	do := func(shard int) {
-		for i := shard; i < len(e.todo); i += n {
-			e.todo[i].run(until)
-		}
-	}
 	if e.opt.Parallel != nil && n > 1 {
-		e.opt.Parallel(n, do)
+		e.opt.Parallel(n, func(shard int) { e.part(shard, n, until) })
 	} else {
 		for shard := range n {
-			do(shard)
+			e.part(shard, n, until)
 		}
 	}
 	for _, r := range e.todo {
 		e.due[r.rule.Index] = r.next()
+	}
+}
+
+// part lets every n-th rule that has something to do go up to until.
+func (e *Engine) part(first, n int, until int64) {
+	for i := first; i < len(e.todo); i += n {
+		e.todo[i].run(until)
 	}
 }
 
