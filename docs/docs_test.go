@@ -92,6 +92,14 @@ func validate(t *testing.T, schema *jsonschema.Schema, text string) {
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatal(err)
 	}
+	if err := schema.Validate(asJSON(t, v)); err != nil {
+		t.Errorf("the schema refuses the example: %v", err)
+	}
+}
+
+// asJSON is a YAML value as a validator of JSON takes it.
+func asJSON(t *testing.T, v any) any {
+	t.Helper()
 	data, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
@@ -100,9 +108,7 @@ func validate(t *testing.T, schema *jsonschema.Schema, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := schema.Validate(inst); err != nil {
-		t.Errorf("the schema refuses the example: %v", err)
-	}
+	return inst
 }
 
 // fire runs the events and returns how many rules opened an incident.
