@@ -3,12 +3,15 @@ package nats
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"corral/correlate"
 	"corral/internal/natstest"
 )
 
@@ -119,8 +122,10 @@ func TestStreamFull(t *testing.T) {
 	if !errors.As(err, &refused) || refused.ErrorCode != 10077 {
 		t.Fatalf("publishing to a full stream: got %v, want err_code 10077", err)
 	}
-	w.service("shop").fails(err, nil)
-	w.opens("js-stream-full", "stream=ORDERS")
+	w.service("shop").fails(err, map[string]any{"stream": "ORDERS"})
+	w.until("the stream is full and its publisher refused", func() bool {
+		return slices.ContainsFunc(w.all(page{"js-stream-full", "stream=ORDERS"}), func(t *correlate.Transition) bool { return t.Severity == "critical" })
+	})
 	str, err := js.Stream(t.Context(), "ORDERS")
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +134,12 @@ func TestStreamFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.ends(page{"js-stream-full", "stream=ORDERS"})
+	explained := func(t *correlate.Transition) bool {
+		return strings.Contains(t.Summary, "10077 maximum messages exceeded: the stream did not store the message")
+	}
+	if said := w.all(page{"js-stream-full", "stream=ORDERS"}); !slices.ContainsFunc(said, explained) {
+		t.Errorf("nobody explains 10077: %q", said[len(said)-1].Summary)
+	}
 }
 
 func TestMessagesDeletedUnread(t *testing.T) {
