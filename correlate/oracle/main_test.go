@@ -1,17 +1,9 @@
 package oracle_test
 
 import (
-	"flag"
-	"os"
 	"testing"
+
+	"corral/internal/steady"
 )
 
-// TestMain keeps rapid from leaving files of failed cases behind: a case that
-// found something becomes a test.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("rapid.nofailfile", "true"); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { steady.Main(m) }

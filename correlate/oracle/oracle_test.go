@@ -17,6 +17,7 @@ import (
 	"corral/correlate"
 	"corral/correlate/oracle"
 	"corral/event"
+	"corral/internal/steady"
 	"corral/rules"
 )
 
@@ -209,12 +210,15 @@ func budget(t *testing.T, small int) int {
 	return n
 }
 
-// TestEngineIsTheOracle runs random rules over random streams through both.
+// TestEngineIsTheOracle runs random rules over random streams through both: always
+// the same few thousand events, or as many as CORRAL_ORACLE_EVENTS says.
 func TestEngineIsTheOracle(t *testing.T) {
 	compared, cases := 0, 0
 	drawn := map[string]int{}
 	defer func() { tell(t, drawn, compared) }()
-	for total := budget(t, 6000); compared < total && !t.Failed(); {
+	total := budget(t, 6000)
+	for round := 0; compared < total && !t.Failed(); round++ {
+		steady.Round(round)
 		rapid.Check(t, func(rt *rapid.T) {
 			m := maker{T: rt, scale: scales[rapid.IntRange(0, len(scales)-1).Draw(rt, "scale")]}
 			m.collapses = m.tick == time.Second && m.oneIn(8)

@@ -1,0 +1,9 @@
+package correlate_test
+
+import (
+	"testing"
+
+	"corral/internal/steady"
+)
+
+func TestMain(m *testing.M) { steady.Main(m) }
