@@ -110,7 +110,7 @@ func (r *round) run(ctx context.Context) ([]string, error) {
 	if err := r.end(ctx); err != nil {
 		return nil, fmt.Errorf("the worker's last life: %w", err)
 	}
-	r.tally.lives, r.tally.gaveUp = r.worker.lives, r.worker.gaveUp
+	r.tally.lives, r.tally.gaveUp = r.worker.lives, len(r.worker.gaveUp)
 	if log := r.worker.crashed(); log != nil {
 		return nil, fmt.Errorf("the worker crashed:\n%s", log)
 	}

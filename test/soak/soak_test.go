@@ -126,6 +126,9 @@ func (s *soak) round(t *testing.T, rig *rig, seed uint64) {
 	begin := time.Now()
 	diffs, err := r.run(ctx)
 	s.add(&r.tally, seed, len(diffs), err)
+	for _, why := range r.worker.gaveUp {
+		t.Logf("seed %d: the worker ended by itself: %s", seed, why)
+	}
 	if err == nil && len(diffs) == 0 {
 		t.Logf("seed %d: %s in %.1f s", seed, &r.tally, time.Since(begin).Seconds())
 		_ = os.RemoveAll(dir)

@@ -27,7 +27,7 @@ type worker struct {
 	stopping bool
 	signaled bool // this life is to end by us
 	lives    int
-	gaveUp   int
+	gaveUp   []string // why lives ended that nobody ended
 	last     error // how the last life ended
 	ended    chan struct{}
 }
@@ -85,9 +85,19 @@ func (w *worker) over(err error) bool {
 	defer w.mu.Unlock()
 	w.cmd, w.last = nil, err
 	if !w.signaled {
-		w.gaveUp++
+		w.gaveUp = append(w.gaveUp, w.lastWords())
 	}
 	return w.stopping
+}
+
+// lastWords is the end of the log.
+func (w *worker) lastWords() string {
+	log, err := os.ReadFile(w.log)
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(log), []byte("\n"))
+	return string(lines[len(lines)-1])
 }
 
 // signal reaches the worker if it lives.
