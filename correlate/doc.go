@@ -24,7 +24,8 @@
 //   - The events of an episode are those from its first event on in event order,
 //     so of several at one instant only that and later ones count.
 //   - A condition that an event at t makes false was last true at t.
-//   - Nothing is true of an empty window.
+//   - Nothing is true of an empty window that goes on. One that ends empty (from
+//     start to end; tumbling, if previous(…) is read) started with the window.
 //   - `resolve.when` ends the episode after its event has taken effect, and the
 //     key starts anew: what was before it does not make the next incident.
 //   - `suppress` includes its last instant; a condition that lasts opens an
@@ -33,6 +34,12 @@
 //     itself: there is no history, and nothing to compare with. A key of which
 //     both windows are empty is forgotten: its next event is a first one.
 //     baseline(…) is the mean over the past windows that had events.
+//   - flapping rests on all its changes: it started with the first of them.
+//   - A window from start to end is opened and closed by the events named, whether
+//     or not `match` counts them; at its end it is decided even if it is empty.
+//   - `contiguity: strict` is among the events that `match` holds for.
+//   - `refire: level` tells every event that finds the condition true, not what
+//     leaves a window; matches that one event completes are firings each.
 //   - limits.groups forgets the key that has been silent longest and has no open
 //     incident; limits.open counts all keys of the rule. Collapsed keys keep
 //     their episodes, unseen, and the collapsed incident is over with the last.
