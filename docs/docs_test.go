@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,72 @@ func blocks(t *testing.T, path string) []block {
 	return out
 }
 
+// TestReferenceNamesEverything: no key, word, function or field of the language is
+// missing from the reference, nor a key of tests from theirs.
+func TestReferenceNamesEverything(t *testing.T) {
+	text := string(read(t, "rules.md"))
+	for _, name := range schemaNames(t, rules.Schema(), "test", "tests") {
+		if !strings.Contains(text, "`"+name) && !strings.Contains(text, name+":") && !strings.Contains(text, name+"`") && !strings.Contains(text, ", "+name+"}") {
+			t.Errorf("rules.md does not name %q", name)
+		}
+	}
+	for _, f := range rules.Functions() {
+		if !strings.Contains(text, f.Name+"(") {
+			t.Errorf("rules.md does not name %s", f.Signature)
+		}
+	}
+	for _, f := range rules.Fields() {
+		_, last, dotted := strings.Cut(f.Name, ".")
+		if !strings.Contains(text, "`"+f.Name+"`") && !(dotted && strings.Contains(text, "."+last)) {
+			t.Errorf("rules.md does not name %s", f.Name)
+		}
+	}
+	text = string(read(t, "testing.md"))
+	for _, name := range schemaNames(t, rules.TestSchema()) {
+		if !strings.Contains(text, "`"+name) && !strings.Contains(text, name+":") && !strings.Contains(text, "do: "+name) {
+			t.Errorf("testing.md does not name %q", name)
+		}
+	}
+}
+
+// schemaNames are all keys and words of a schema, without some definitions.
+func schemaNames(t *testing.T, schema []byte, without ...string) []string {
+	t.Helper()
+	var doc map[string]any
+	if err := json.Unmarshal(schema, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range without {
+		delete(doc["definitions"].(map[string]any), name)
+	}
+	seen := map[string]bool{}
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, x := range v {
+				walk(x)
+			}
+		case map[string]any:
+			if properties, ok := v["properties"].(map[string]any); ok {
+				for name := range properties {
+					seen[name] = true
+				}
+			}
+			if words, ok := v["enum"].([]any); ok {
+				for _, w := range words {
+					seen[fmt.Sprint(w)] = true
+				}
+			}
+			for _, x := range v {
+				walk(x)
+			}
+		}
+	}
+	walk(doc)
+	return slices.Sorted(maps.Keys(seen))
+}
+
 // TestRuleReference loads every example of the rule reference, validates it with
 // the schema editors use, and makes every rule of it fire with the events below.
 func TestRuleReference(t *testing.T) {
@@ -68,8 +136,8 @@ func TestRuleReference(t *testing.T) {
 			fired += fire(t, b, bs[i+1])
 		})
 	}
-	if fired < 11 {
-		t.Errorf("only %d rules fired in the reference", fired)
+	if n := strings.Count(string(read(t, "rules.md")), "```yaml"); n < 12 || fired < n {
+		t.Errorf("%d rules of %d examples fired in the reference", fired, n)
 	}
 }
 
