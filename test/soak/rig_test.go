@@ -32,8 +32,9 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	r := &rig{}
-	t.Cleanup(func() { r.close() })
-	if err := r.open(t.Context(), t.TempDir(), t.TempDir()); err != nil {
+	natsDir, chDir := t.TempDir(), t.TempDir()
+	t.Cleanup(func() { r.close() }) // before the directories are removed
+	if err := r.open(t.Context(), natsDir, chDir); err != nil {
 		t.Fatal(err)
 	}
 	return r
