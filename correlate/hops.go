@@ -30,6 +30,8 @@ const (
 	maxDepartures = 500 // of a statement
 	maxGaps       = 200 // of a hop
 	gapRun        = 20  // gaps of which one 0.9 quantile is taken
+	shareRun      = 20  // departures of which one share is taken
+	someRuns      = 3   // from which on the median over runs counts
 )
 
 type statement struct{ service, logger string }
@@ -46,6 +48,8 @@ type departures struct {
 	list  []*arrival     // the same, in the order in which they came up
 	ring  fifo[*arrival] // by departure, at most maxDepartures
 	usual *arrival       // followed most often; of several the one that did so first
+	inRun int            // departures in the run that is not full
+	runs  int            // full ones, at most maxDepartures/shareRun
 }
 
 // arrival is a statement that followed another.
@@ -59,6 +63,10 @@ type arrival struct {
 	// fault spoils the runs it lasts for, and does not become what is usual.
 	run  []float64     // gaps of the run that is not full
 	runs fifo[float64] // 0.9 quantiles of those that were
+	// … and how often it follows, the median over the last runs of departures.
+	inRun  int // times in the run that is not full
+	shares fifo[float64]
+	share  float64
 }
 
 // rewire takes the rules of a set; without one that reads hops nothing is kept.
@@ -162,6 +170,9 @@ func (d *departures) arrival(s statement) *arrival {
 	if a == nil {
 		s = statement{strings.Clone(s.service), strings.Clone(s.logger)}
 		a = &arrival{to: s, step: d.name.String() + " > " + s.String()}
+		for range d.runs {
+			a.shares.push(0)
+		}
 		d.next[s] = a
 		d.list = append(d.list, a)
 	}
@@ -179,8 +190,7 @@ func (d *departures) hop(a *arrival, prev, ev *event.Event, gap float64) []*even
 		hop.P50MS, hop.P90MS = interpolate(a.sorted, 0.5), a.p90()
 	}
 	if d.usual != nil {
-		all := float64(d.ring.n)
-		hop.Share, hop.UsualShare = float64(a.n)/all, float64(d.usual.n)/all
+		hop.Share, hop.UsualShare = d.share(a), d.share(d.usual)
 		hop.UsualService, hop.UsualLogger = d.usual.to.service, d.usual.to.logger
 	}
 	to := *ev
@@ -201,12 +211,56 @@ func (d *departures) learn(a *arrival, gap float64) {
 	d.ring.push(a)
 	a.n++
 	a.note(gap)
-	if d.usual == nil || a.n > d.usual.n {
+	if d.usual == nil || d.runs < someRuns && a.n > d.usual.n {
 		d.usual = a
+	}
+	a.inRun++
+	if d.inRun++; d.inRun == shareRun {
+		d.endRun()
 	}
 	if d.ring.n > maxDepartures {
 		d.forget(d.ring.pop())
 	}
+}
+
+// share is the part of the departures that an arrival usually has.
+func (d *departures) share(a *arrival) float64 {
+	if d.runs < someRuns {
+		return float64(a.n) / float64(d.ring.n)
+	}
+	return a.share
+}
+
+// endRun takes the shares of a full run, and finds out what is usual now.
+func (d *departures) endRun() {
+	d.inRun = 0
+	d.runs = min(d.runs+1, maxDepartures/shareRun)
+	for _, a := range d.list {
+		a.shares.push(float64(a.inRun) / shareRun)
+		a.inRun = 0
+		if a.shares.n > d.runs {
+			a.shares.pop()
+		}
+		a.share = median(&a.shares)
+	}
+	if d.runs < someRuns {
+		return
+	}
+	for _, a := range d.list {
+		if a.share > d.usual.share {
+			d.usual = a
+		}
+	}
+}
+
+// median of what is not empty; of two in the middle the lower one.
+func median(q *fifo[float64]) float64 {
+	all := make([]float64, q.n)
+	for i := range all {
+		all[i] = *q.at(i)
+	}
+	slices.Sort(all)
+	return all[(len(all)-1)/2]
 }
 
 // forget takes the oldest departure out.
@@ -219,7 +273,7 @@ func (d *departures) forget(a *arrival) {
 		delete(d.next, a.to)
 		d.list = slices.DeleteFunc(d.list, func(x *arrival) bool { return x == a })
 	}
-	if a == d.usual {
+	if a == d.usual && (a.n == 0 || d.runs < someRuns) {
 		for _, x := range d.list {
 			if x.n > d.usual.n {
 				d.usual = x
@@ -243,12 +297,7 @@ func (a *arrival) p90() float64 {
 	if a.runs.n == 0 {
 		return interpolate(a.sorted, 0.9)
 	}
-	all := make([]float64, a.runs.n)
-	for i := range all {
-		all[i] = *a.runs.at(i)
-	}
-	slices.Sort(all)
-	return all[(len(all)-1)/2]
+	return median(&a.runs)
 }
 
 // endRun takes the quantile of a full run.
@@ -317,19 +366,17 @@ func (d *departures) encode(e *encoder) {
 		number[a] = uint64(i)
 		e.str(a.to.service)
 		e.str(a.to.logger)
-		e.len(a.gaps.n)
-		for k := range a.gaps.n {
-			e.float(*a.gaps.at(k))
-		}
+		e.gaps(&a.gaps)
 		e.len(len(a.run))
 		for _, gap := range a.run {
 			e.float(gap)
 		}
-		e.len(a.runs.n)
-		for k := range a.runs.n {
-			e.float(*a.runs.at(k))
-		}
+		e.gaps(&a.runs)
+		e.len(a.inRun)
+		e.gaps(&a.shares)
 	}
+	e.len(d.inRun)
+	e.len(d.runs)
 	e.len(d.ring.n)
 	for i := range d.ring.n {
 		e.uint(number[*d.ring.at(i)])
@@ -349,7 +396,15 @@ func (d *departures) decode(dec *decoder) {
 		for _, gap := range dec.gaps(maxGaps / gapRun) {
 			a.runs.push(gap)
 		}
+		a.inRun = int(dec.uint())
+		for _, share := range dec.gaps(maxDepartures / shareRun) {
+			a.shares.push(share)
+		}
+		if a.shares.n > 0 {
+			a.share = median(&a.shares)
+		}
 	}
+	d.inRun, d.runs = int(dec.uint()), int(dec.uint())
 	for range dec.len() {
 		a := d.numbered(dec)
 		if dec.err != nil {
@@ -359,7 +414,8 @@ func (d *departures) decode(dec *decoder) {
 		a.n++
 	}
 	d.usual = d.numbered(dec)
-	if d.ring.n == 0 || d.ring.n > maxDepartures || slices.ContainsFunc(d.list, func(a *arrival) bool { return a.gaps.n > a.n || a.n == 0 }) {
+	whole := d.inRun < shareRun && d.runs <= maxDepartures/shareRun && d.ring.n > 0 && d.ring.n <= maxDepartures
+	if !whole || slices.ContainsFunc(d.list, func(a *arrival) bool { return a.gaps.n > a.n || a.n == 0 || a.inRun > d.inRun || a.shares.n != d.runs }) {
 		dec.fail()
 	}
 }
@@ -380,6 +436,13 @@ func (d *decoder) gaps(limit int) []float64 {
 		list = append(list, x)
 	}
 	return list
+}
+
+func (e *encoder) gaps(q *fifo[float64]) {
+	e.len(q.n)
+	for i := range q.n {
+		e.float(*q.at(i))
+	}
 }
 
 // numbered reads an arrival by its place in the list.

@@ -144,6 +144,34 @@ func TestHopForgets(t *testing.T) {
 	}
 }
 
+// Nor does one that sends everything another way for a while.
+func TestHopShareOutlastsAFault(t *testing.T) {
+	h := newHops(t)
+	n := 0
+	step := func(to string) *event.Hop {
+		n++
+		trace := fmt.Sprint("t", n)
+		h.read(logged(trace, n*1000, "a", "A"))
+		return h.read(logged(trace, n*1000+4, "a", to))[0].Hop
+	}
+	for range 5 * shareRun {
+		step("B")
+	}
+	for range 3 * shareRun {
+		step("C")
+	}
+	got := step("C")
+	if got.Share != 0 || got.UsualLogger != "B" || got.UsualShare != 1 || got.Known != 8*shareRun {
+		t.Errorf("a fault became usual: %+v", got)
+	}
+	for range 4 * shareRun {
+		step("C")
+	}
+	if got := step("C"); got.Share != 1 || got.UsualLogger != "C" || got.UsualShare != 1 {
+		t.Errorf("what lasts did not: %+v", got)
+	}
+}
+
 func TestHopsAreBounded(t *testing.T) {
 	h := newHops(t)
 	for i := range maxStatements + 10 {

@@ -110,7 +110,7 @@ type Hop struct {
 	P50MS, P90MS float64 // … what half of them, and usually nine of ten, stay below
 
 	Known int     // steps remembered out of the statement before, up to 500
-	Share float64 // … part of them that was this one
+	Share float64 // … part of them that is usually this one
 	// … and what followed most often, with its part.
 	UsualService, UsualLogger string
 	UsualShare                float64

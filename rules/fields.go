@@ -228,10 +228,10 @@ var fieldTable = []Field{
 	hopFloat("p50_ms", "what half of the gaps remembered stay below", func(h *event.Hop) float64 { return h.P50MS }),
 	hopFloat("p90_ms", "what nine of ten gaps usually stay below: the median of that over the last runs of 20, so that a fault does not become what is usual", func(h *event.Hop) float64 { return h.P90MS }),
 	hopInt("known", "how many steps out of the statement before are remembered, at most 500", func(h *event.Hop) int { return h.Known }),
-	hopFloat("share", "part of those that was this step", func(h *event.Hop) float64 { return h.Share }),
+	hopFloat("share", "part of those that is usually this step: the median over runs of 20", func(h *event.Hop) float64 { return h.Share }),
 	hopText("usual_service", "service of what followed most often", func(h *event.Hop) string { return h.UsualService }),
 	hopText("usual_logger", "logger of what followed most often", func(h *event.Hop) string { return h.UsualLogger }),
-	hopFloat("usual_share", "part of the steps remembered that was the most frequent one", func(h *event.Hop) float64 { return h.UsualShare }),
+	hopFloat("usual_share", "part of the steps remembered that is usually that one", func(h *event.Hop) float64 { return h.UsualShare }),
 }
 
 // fieldIndex finds a field by its dotted name; fieldGroups the members of http,
