@@ -225,8 +225,8 @@ func addRule(_ context.Context, r *round, _ *rand.Rand) bool {
 
 // breakRules leaves the worker its last good ones.
 func breakRules(_ context.Context, r *round, _ *rand.Rand) bool {
-	if r.plan.set.bucket {
-		return false // the last good rules outlive a worker in a directory only
+	if r.set.bucket || !r.worker.ran() {
+		return false // the last good rules outlive a worker in a directory only, and there have to be some
 	}
 	return r.rewrite(strings.Replace(rulesText, "match:", "mtach:", 1))
 }

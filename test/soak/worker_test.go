@@ -85,7 +85,7 @@ func (w *worker) over(err error) bool {
 	defer w.mu.Unlock()
 	w.cmd, w.last = nil, err
 	if !w.signaled {
-		w.gaveUp = append(w.gaveUp, w.lastWords())
+		w.gaveUp = append(w.gaveUp, fmt.Sprintf("life %d: %s", w.lives, w.lastWords()))
 	}
 	return w.stopping
 }
@@ -120,6 +120,12 @@ func (w *worker) reload() bool {
 	up := w.cmd != nil && w.up()
 	w.mu.Unlock()
 	return up && w.signal(syscall.SIGHUP)
+}
+
+// ran reports whether any life said that it runs.
+func (w *worker) ran() bool {
+	log, err := os.ReadFile(w.log)
+	return err == nil && bytes.Contains(log, []byte("msg=running"))
 }
 
 // up reports whether this life says that it runs.
