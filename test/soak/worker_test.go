@@ -28,7 +28,7 @@ type worker struct {
 	signaled bool // this life is to end by us
 	lives    int
 	gaveUp   []string // why lives ended that nobody ended
-	last     error // how the last life ended
+	last     error    // how the last life ended
 	ended    chan struct{}
 }
 
