@@ -65,6 +65,11 @@ func (e *encoder) event(ev *event.Event) {
 		e.list = append(e.list, ev)
 		return
 	}
+	e.body(ev)
+}
+
+// body writes an event with its length in front.
+func (e *encoder) body(ev *event.Event) {
 	mark := len(e.buf)
 	e.buf = ev.AppendBinary(e.buf)
 	body := len(e.buf) - mark

@@ -20,7 +20,7 @@ import (
 // each rule on its own, so that a rule that is gone can be left out.
 const (
 	snapshotMagic   = "CORRALs\n"
-	snapshotVersion = 2
+	snapshotVersion = 3
 	snapshotHead    = len(snapshotMagic) + 12
 )
 
@@ -28,8 +28,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Snapshot writes the whole state: versioned, checksummed, with the rules'
 // hashes. Restore reads it for any number of shards.
-func (e *Engine) Snapshot(w io.Writer) error {
-	body := e.encode()
+func (e *Engine) Snapshot(w io.Writer) error { return e.Freeze()(w) }
+
+// Freeze takes the state as it is now. What it returns writes it as Snapshot does,
+// once, and may do so on another goroutine while the engine goes on: the events that
+// state keeps are most of what there is to write, and nobody changes them.
+func (e *Engine) Freeze() func(io.Writer) error {
+	f := e.freeze()
+	return func(w io.Writer) error { return writeSnapshot(w, f.encode()) }
+}
+
+func writeSnapshot(w io.Writer, body []byte) error {
 	head := append(make([]byte, 0, snapshotHead), snapshotMagic...)
 	head = binary.LittleEndian.AppendUint32(head, snapshotVersion)
 	head = binary.LittleEndian.AppendUint64(head, uint64(len(body)))
@@ -89,8 +98,35 @@ func unwrap(data []byte) ([]byte, error) {
 	return data[snapshotHead:end], nil
 }
 
-func (e *Engine) encode() []byte {
+// frozen is the state at an instant, its events not written yet.
+type frozen struct {
+	engine section
+	rules  []frozenRule
+}
+
+type frozenRule struct {
+	id, shape, logic, text string
+	signal                 bool
+	section
+}
+
+// section is encoded state that names events by their number.
+type section struct {
+	buf    []byte
+	events []event.Event // copies, but for what nobody changes
+}
+
+func (e *encoder) section() section {
+	s := section{buf: e.buf, events: make([]event.Event, len(e.list))}
+	for i, ev := range e.list {
+		s.events[i] = *ev
+	}
+	return s
+}
+
+func (e *Engine) freeze() *frozen {
 	enc := newEncoder()
+	enc.refs = true
 	enc.int(e.watermark)
 	enc.int(e.first)
 	enc.bool(e.armed)
@@ -103,38 +139,68 @@ func (e *Engine) encode() []byte {
 	for _, p := range buffered {
 		enc.event(p.ev)
 	}
-	enc.len(len(e.rules))
-	for _, r := range e.rules {
-		part := newEncoder()
-		r.encode(part)
-		enc.str(r.rule.ID)
-		enc.str(shape(r.rule))
-		enc.str(r.rule.LogicHash)
-		enc.str(r.rule.TextHash)
-		enc.bool(r.rule.Signal)
-		enc.str(string(part.buf))
-	}
 	if e.hops.matcher != nil {
 		e.hops.encode(enc)
+	}
+	f := &frozen{engine: enc.section()}
+	for _, r := range e.rules {
+		part := newEncoder()
+		part.refs = true
+		r.encode(part)
+		f.rules = append(f.rules, frozenRule{r.rule.ID, shape(r.rule), r.rule.LogicHash, r.rule.TextHash, r.rule.Signal, part.section()})
+	}
+	return f
+}
+
+func (f *frozen) encode() []byte {
+	enc := newEncoder()
+	enc.write(&f.engine)
+	enc.len(len(f.rules))
+	for i := range f.rules {
+		r := &f.rules[i]
+		enc.str(r.id)
+		enc.str(r.shape)
+		enc.str(r.logic)
+		enc.str(r.text)
+		enc.bool(r.signal)
+		enc.write(&r.section)
 	}
 	return enc.buf
 }
 
+func (e *encoder) write(s *section) {
+	e.len(len(s.buf))
+	e.buf = append(e.buf, s.buf...)
+	e.len(len(s.events))
+	for i := range s.events {
+		e.body(&s.events[i])
+	}
+}
+
+// section reads what write wrote: the state, and the events it names.
+func (d *decoder) section() (state []byte, events []*event.Event) {
+	state = d.bytes()
+	n := d.len()
+	for range n {
+		ev := new(event.Event)
+		if err := ev.DecodeBinary(d.bytes()); err != nil {
+			d.fail()
+		}
+		if d.err != nil {
+			return nil, nil
+		}
+		events = append(events, ev)
+	}
+	return state, events
+}
+
 func (e *Engine) decode(d *decoder) {
-	e.watermark, e.first, e.armed, e.gen = d.int(), d.int(), d.bool(), d.uint()
-	e.stats.Duplicates = d.uint()
-	e.dedup.decode(d)
-	e.stage.decode(d)
-	buffered := d.eventList()
+	buffered := e.decodeEngine(d)
 	olds := make([]oldRule, 0, min(d.len(), 1<<16))
 	for range cap(olds) {
-		olds = append(olds, oldRule{
-			id: d.str(), shape: d.str(), logic: d.str(), text: d.str(), signal: d.bool(), state: d.bytes(),
-		})
-	}
-	if d.err == nil && len(d.buf) > 0 { // there were rules over hops
-		e.hops.decode(d)
-		e.hops.rewire(e.set)
+		o := oldRule{id: d.str(), shape: d.str(), logic: d.str(), text: d.str(), signal: d.bool()}
+		o.state, o.events = d.section()
+		olds = append(olds, o)
 	}
 	if d.err != nil {
 		return
@@ -148,6 +214,28 @@ func (e *Engine) decode(d *decoder) {
 	if !e.consistent() {
 		d.fail()
 	}
+}
+
+// decodeEngine reads what is not of one rule alone, and returns the events of the
+// reorder buffer.
+func (e *Engine) decodeEngine(all *decoder) []*event.Event {
+	d := new(decoder)
+	d.buf, d.events = all.section()
+	d.err = all.err
+	e.watermark, e.first, e.armed, e.gen = d.int(), d.int(), d.bool(), d.uint()
+	e.stats.Duplicates = d.uint()
+	e.dedup.decode(d)
+	e.stage.decode(d)
+	buffered := d.eventList()
+	if d.err == nil && len(d.buf) > 0 { // there were rules over hops
+		e.hops.decode(d)
+		e.hops.rewire(e.set)
+	}
+	if d.err == nil && len(d.buf) > 0 {
+		d.fail()
+	}
+	all.err = d.err
+	return buffered
 }
 
 // consistent reports whether every open episode was told of: what somebody else

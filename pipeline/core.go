@@ -60,7 +60,6 @@ type core struct {
 	eng      *correlate.Engine
 	lateness int64
 	parts    []partition
-	sized    int // of the last snapshot
 	counters *Counters
 	emit     func(*correlate.Transition)
 	dead     func(sinks.DeadLetter)

@@ -11,9 +11,9 @@ import (
 	"corral/sinks"
 )
 
-// saver makes safe what took effect: a snapshot, then acknowledgements. Encoding a
-// snapshot is the loop's; storing it goes on beside, for the stream need not wait
-// for a disk. A store that fails for a while is tried again; meanwhile nothing is
+// saver makes safe what took effect: a snapshot, then acknowledgements. The loop
+// only freezes the state; encoding and storing it go on beside, for the stream need
+// not wait for a disk. A store that fails for a while is tried again; meanwhile nothing is
 // acknowledged, and in the end the server sends nothing more.
 type saver struct {
 	store Store
@@ -80,8 +80,8 @@ func (v *saver) take() saved {
 	return r
 }
 
-// begin encodes a snapshot and has it stored beside; without a store everything is
-// as safe as it gets.
+// begin freezes the state and has it encoded and stored beside; without a store
+// everything is as safe as it gets.
 func (s *Stream) begin(ctx context.Context, outbox []*correlate.Transition) error {
 	v := &s.safe
 	if v.store == nil {
@@ -89,17 +89,21 @@ func (s *Stream) begin(ctx context.Context, outbox []*correlate.Transition) erro
 		return nil
 	}
 	started := time.Now()
-	data, err := s.core.snapshot(header{Gen: s.gen.Load(), Outbox: outbox, Own: s.own})
+	encode, err := s.core.freeze(header{Gen: s.gen.Load(), Outbox: outbox, Own: s.own})
 	if err != nil {
 		return err
 	}
-	v.stats.encoded(time.Since(started), len(data))
 	s.core.noted()
 	r := v.take()
 	v.busy = true
+	v.stats.paused(time.Since(started))
 	go func() {
 		begin := time.Now()
-		r.err = v.store.Save(ctx, data)
+		var data []byte
+		if data, r.err = encode(int(v.stats.bytes.Load())); r.err == nil {
+			v.stats.bytes.Store(uint64(len(data)))
+			r.err = v.store.Save(ctx, data)
+		}
 		r.took = time.Since(begin)
 		v.done <- r
 	}()
@@ -149,8 +153,7 @@ type saveStats struct {
 	lastStored               atomic.Int64
 }
 
-func (s *saveStats) encoded(pause time.Duration, size int) {
-	s.bytes.Store(uint64(size))
+func (s *saveStats) paused(pause time.Duration) {
 	s.pause.Store(int64(pause))
 	s.longest.Store(max(s.longest.Load(), int64(pause)))
 }

@@ -58,6 +58,16 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // snapshot encodes the whole state of the core. The parts of h are filled in.
 func (k *core) snapshot(h header) ([]byte, error) {
+	encode, err := k.freeze(h)
+	if err != nil {
+		return nil, err
+	}
+	return encode(0)
+}
+
+// freeze takes the state as it is. What it returns encodes it, beside the loop if
+// need be; size is about how much that will be.
+func (k *core) freeze(h header) (encode func(size int) ([]byte, error), err error) {
 	for i := range k.parts {
 		p := &k.parts[i]
 		h.Parts = append(h.Parts, partState{Name: p.name, Origin: p.origin, Clock: p.clock, Tick: p.tick, Seq: p.seq})
@@ -66,18 +76,20 @@ func (k *core) snapshot(h header) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := bytes.NewBuffer(make([]byte, 0, k.sized+k.sized/8))
-	b.WriteString(snapshotMagic)
-	word := func(v uint32) { b.Write(binary.LittleEndian.AppendUint32(nil, v)) }
-	word(snapshotVersion)
-	word(uint32(len(head)))
-	b.Write(head)
-	if err := k.eng.Snapshot(b); err != nil {
-		return nil, fmt.Errorf("snapshot engine: %w", err)
-	}
-	word(crc32.Checksum(b.Bytes(), castagnoli))
-	k.sized = b.Len()
-	return b.Bytes(), nil
+	write := k.eng.Freeze()
+	return func(size int) ([]byte, error) {
+		b := bytes.NewBuffer(make([]byte, 0, size+size/8))
+		b.WriteString(snapshotMagic)
+		word := func(v uint32) { b.Write(binary.LittleEndian.AppendUint32(nil, v)) }
+		word(snapshotVersion)
+		word(uint32(len(head)))
+		b.Write(head)
+		if err := write(b); err != nil {
+			return nil, fmt.Errorf("snapshot engine: %w", err)
+		}
+		word(crc32.Checksum(b.Bytes(), castagnoli))
+		return b.Bytes(), nil
+	}, nil
 }
 
 // open checks a snapshot and splits it.
