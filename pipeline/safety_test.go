@@ -313,3 +313,27 @@ func TestProblemsAreIncidents(t *testing.T) {
 		t.Error("not one incident")
 	}
 }
+
+// TestStreamMadeAgain: a stream is deleted while the worker is away and made again
+// with more messages than the old one had. The sequences of the snapshot mean other
+// messages now: all of the new ones are read.
+func TestStreamMadeAgain(t *testing.T) {
+	set, lines := parseRules(t, shopRules), shop()
+	srv := natstest.Start(t, natstest.JetStream())
+	store := &DirStore{Dir: t.TempDir()}
+	publish(t, srv, lines[:50])
+	_, n := live(t, srv, set, store, func(s *Stream) bool { return s.Counters.Events.Load() == 50 })
+	if n != 50 {
+		t.Fatalf("%d events", n)
+	}
+	if err := srv.JetStream().DeleteStream(t.Context(), "LOGS"); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, srv, lines[50:250])
+	if _, n = live(t, srv, set, store, func(s *Stream) bool { return s.Counters.Events.Load() >= 200 }); n != 200 {
+		t.Errorf("%d events of the new stream were read, want 200", n)
+	}
+	if _, n = live(t, srv, set, store, func(s *Stream) bool { return passed(t, s, 0) }); n != 0 {
+		t.Errorf("%d events were read again", n)
+	}
+}
