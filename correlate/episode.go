@@ -91,7 +91,7 @@ func (r *ruleState) fire(c *call, f firing) {
 	ep.relapses++
 	r.change.again++
 	if f.steps != nil {
-		ep.steps, ep.trigger = f.steps, r.env.Event
+		ep.steps, ep.trigger = f.steps, cmp.Or(r.env.Event, f.newest())
 	}
 	r.grade(c, ep)
 }
@@ -183,7 +183,7 @@ func (r *ruleState) newEpisode(c *call, f firing) *episode {
 		key: c.key, began: c.now, startedAt: f.start, anchor: f.start, cause: f.cause,
 		count: f.count, keep: int64(r.rule.KeepFiringFor), lastTrue: c.now,
 		evidence: evidence{limit: r.rule.Evidence},
-		steps:    f.steps, last: r.env.Event, lastEvent: max(f.start, r.latest(c.key)),
+		steps:    f.steps, last: r.env.Event, lastEvent: max(f.start, r.latest(c.key)), trigger: f.newest(),
 	}
 	ep.depth = r.depth
 	for _, ev := range f.events {
@@ -254,7 +254,9 @@ func (r *ruleState) member(ep *episode, ev *event.Event) {
 func (r *ruleState) openEpisode(c *call, ep *episode) {
 	name := r.keys.name(ep.key)
 	ep.open, ep.openedAt, ep.changedAt, ep.firings = true, c.now, c.now, 1
-	ep.trigger = r.env.Event
+	if r.env.Event != nil {
+		ep.trigger = r.env.Event
+	}
 	ep.flapping = r.past.opened(name, c.now)
 	before := r.past.flapped(name, ep.flapping)
 	ep.flapStart = ep.flapping && !before
@@ -335,6 +337,9 @@ func (r *ruleState) revise(c *call, ep *episode, entering bool) {
 	r.env.Aggs, r.env.Steps = r.values(c), ep.steps
 	if r.change.vals != nil {
 		r.env.Aggs = r.change.vals
+	}
+	if r.env.Event == nil {
+		r.env.Event = ep.trigger // a timer has none of its own
 	}
 	ep.changedAt = c.now
 	r.emit(c, ep, "open", r.change.cause)

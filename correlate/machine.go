@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"math"
+	"slices"
 
 	"corral/event"
 	"corral/rules"
@@ -121,6 +122,18 @@ type firing struct {
 	steps [][]*event.Event
 	// cause of the incident if not "condition": "timeout".
 	cause string
+}
+
+// newest is the last event it rests on, as far as kept: what a firing at a timer
+// shows for the event that made it.
+func (f *firing) newest() *event.Event {
+	var last *event.Event
+	for _, step := range append(slices.Clone(f.steps), f.events) {
+		if n := len(step); n > 0 && (last == nil || event.Compare(step[n-1], last) > 0) {
+			last = step[n-1]
+		}
+	}
+	return last
 }
 
 // call is one call into a machine: the instant, and the way back.

@@ -127,17 +127,29 @@ func keyText(names, values []string) string {
 	return string(b)
 }
 
-// labels are the rule's, and where the trigger came from unless the rule says.
+// labels are the rule's, and where the trigger came from unless the rule says: of
+// a silence, the key that is silent.
 func (r *ruleState) labels(ep *episode) map[string]string {
 	m := make(map[string]string, len(r.rule.Labels)+2)
 	if ev := ep.trigger; ev != nil {
 		setLabel(m, "service.name", ev.Service)
 		setLabel(m, "deployment.environment.name", ev.Env)
+	} else if !ep.collapsed {
+		setLabel(m, "service.name", r.keyValue("service"))
+		setLabel(m, "deployment.environment.name", r.keyValue("env"))
 	}
 	for k, v := range r.rule.Labels {
 		m[k] = v.Render(&r.env)
 	}
 	return m
+}
+
+// keyValue is the group key of a name, "" if there is none.
+func (r *ruleState) keyValue(name string) string {
+	if i := slices.Index(r.rule.KeyNames, name); i >= 0 && i < len(r.env.Key) {
+		return r.env.Key[i]
+	}
+	return ""
 }
 
 func setLabel(m map[string]string, k, v string) {
