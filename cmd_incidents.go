@@ -11,7 +11,13 @@ import (
 )
 
 func cmdIncidents(ctx context.Context, args []string, e env) error {
-	fs := newFlags("incidents", "[INCIDENT_ID]", "Lists incidents in ClickHouse, or the timeline of one.")
+	fs := newFlags("incidents", "[INCIDENT_ID]", `Lists incidents in ClickHouse, or the timeline of one.
+
+  corral incidents --open                         what is open now
+  corral incidents --rule card-declines --since -14d
+  corral incidents 9f2c41d07ab3-0CK8M2J4V7A0      its revisions; corral explain has its rule, too
+
+The DSN is --clickhouse or CORRAL_CLICKHOUSE.`)
 	var c clickhouseFlags
 	fs.StringVar(&c.dsn, "clickhouse", "", "DSN of ClickHouse (env CORRAL_CLICKHOUSE)")
 	open := fs.Bool("open", false, "only open ones")

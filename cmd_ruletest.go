@@ -12,7 +12,25 @@ import (
 )
 
 func cmdTest(_ context.Context, args []string, e env) error {
-	fs := newFlags("test", "[PATH…]", "Runs the unit tests of rules, each also shuffled, duplicated, restarted, sharded and as a batch.")
+	fs := newFlags("test", "[PATH…]", `Runs the unit tests of rules, each also shuffled, duplicated, restarted, sharded and as a batch.
+Paths are test files (*_test.yaml), files of rules with tests inside, and directories, searched to the bottom.
+
+  corral test rules/                       all tests
+  corral test --run 'three declines' -v    one, with its timeline
+  corral test --update rules/pay_test.yaml fill in what happens, and read whether you meant that
+  corral test --coverage rules/            operands that no test has seen true, or false
+
+The smallest test:
+
+  tests:                                   # in pay_test.yaml, beside pay.yaml
+    - name: three declines open an incident
+      events:
+        - {at: 0s, event: {service: pay, msg: declined, merchant: m1}, repeat: 3, every: 10s}
+      expect:
+        - {at: 20s, rule: card-declines, open: {event_count: 3}}
+        - {at: 10m, rule: card-declines, resolved: {}}
+
+Exit codes: 0 passed, 1 failed, 2 the rules or the tests have mistakes.`)
 	filter := fs.String("run", "", "only tests whose name matches the regular expression")
 	verbose := fs.BoolP("verbose", "v", false, "the timeline of every test")
 	update := fs.Bool("update", false, "rewrite expectations from what happened (refused when CI is set)")

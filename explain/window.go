@@ -193,6 +193,10 @@ func condition(r *rules.Rule) *rules.Expr {
 	return nil
 }
 
+// Fires says whether the rule, given the events of the key alone, opens an incident
+// between From and To.
+func (w *Window) Fires() bool { return w.play().fires(w.Rule) }
+
 // Why writes what came nearest to firing, and what would have been enough.
 func (w *Window) Why(out io.Writer) { w.why(out) }
 

@@ -209,20 +209,16 @@ func (r *Rule) warnObserved(rep *report) {
 func (s *Set) Lint(tested func(file string) bool) []Diagnostic {
 	rep := &report{}
 	files := []File{}
-	untested := map[string][]*Rule{}
+	lacks := newLacking()
 	for _, r := range s.Rules {
 		if !slices.ContainsFunc(files, func(f File) bool { return f.Name == r.File }) {
 			files = append(files, File{Name: r.File})
 			r.doc.file.lintVersion(rep)
 		}
-		r.lint(rep)
-		if r.Tests == nil && (tested == nil || !tested(r.File)) {
-			untested[r.File] = append(untested[r.File], r)
-		}
+		lacks.look(r, tested)
+		r.lintKeys(rep)
 	}
-	for _, rs := range untested {
-		lintUntested(rep, rs)
-	}
+	lacks.report(rep)
 	return sortDiagnostics(rep.diags, files)
 }
 
@@ -234,37 +230,51 @@ func (f *ruleFile) lintVersion(rep *report) {
 	rep.warning(finding{src: f.src, at: at, code: codeNoVersion, text: "the file does not say which version of the language it is in", help: "help: version: 1"})
 }
 
-// lintUntested says once for a file which of its rules have no tests.
-func lintUntested(rep *report, rs []*Rule) {
-	r := rs[0]
-	text := fmt.Sprintf("rule %q has no tests", r.ID)
-	if n := len(rs) - 1; n > 0 {
-		text = fmt.Sprintf("rule %q and %s after it have no tests", r.ID, plural(n, "rule"))
+// lacking collects the rules that lack something, to say it once for a file.
+type lacking map[string]map[string][]*Rule // by code and file
+
+func newLacking() lacking {
+	return lacking{codeOwner: {}, codeRunbook: {}, codeNoTests: {}}
+}
+
+func (l lacking) look(r *Rule, tested func(string) bool) {
+	for code, lacks := range map[string]bool{
+		codeOwner: r.Owner == "", codeRunbook: r.Runbook == "" && !r.Signal, codeNoTests: r.Tests == nil && (tested == nil || !tested(r.File)),
+	} {
+		if lacks {
+			l[code][r.File] = append(l[code][r.File], r)
+		}
 	}
-	rep.warning(finding{
-		src: r.doc.file.src, at: r.doc.file.src.span(r.doc.idAt), code: codeNoTests, text: text,
-		help: "help: `tests:` in the rule, or beside it a file " + testFileOf(r.File) + "; `corral test --update` fills in what happens",
-	})
+}
+
+func (l lacking) report(rep *report) {
+	for code, files := range l {
+		for file, rs := range files {
+			what, help := "owner", "help: owner: TEAM, in the rule or in `defaults`"
+			switch code {
+			case codeRunbook:
+				what, help = "runbook", "help: runbook: https://…, in the rule or in `defaults`"
+			case codeNoTests:
+				what, help = "tests", "help: `tests:` in the rule, or beside it a file "+testFileOf(file)+"; `corral test --update` fills in what happens"
+			}
+			src := rs[0].doc.file.src
+			rep.warning(finding{src: src, at: src.span(rs[0].doc.idAt), code: code, text: lackText(rs, what), help: help})
+		}
+	}
+}
+
+// lackText says that rules have no owner, runbook or tests.
+func lackText(rs []*Rule, what string) string {
+	if n := len(rs) - 1; n > 0 {
+		return fmt.Sprintf("rule %q and %d more of this file have no %s", rs[0].ID, n, what)
+	}
+	return fmt.Sprintf("rule %q has no %s", rs[0].ID, what)
 }
 
 // testFileOf is the test file that belongs to a file of rules by its name.
 func testFileOf(file string) string {
 	ext := filepath.Ext(file)
 	return strings.TrimSuffix(filepath.Base(file), ext) + "_test" + ext
-}
-
-func (r *Rule) lint(rep *report) {
-	at := r.doc.file.src.span(r.doc.idAt)
-	say := func(code, text, help string) {
-		rep.warning(finding{src: r.doc.file.src, at: at, code: code, text: fmt.Sprintf("rule %q %s", r.ID, text), help: help})
-	}
-	if r.Owner == "" {
-		say(codeOwner, "has no owner", "help: owner: TEAM, in the rule or in `defaults`")
-	}
-	if r.Runbook == "" && !r.Signal {
-		say(codeRunbook, "has no runbook", "help: runbook: https://…")
-	}
-	r.lintKeys(rep)
 }
 
 var attrPath = regexp.MustCompile(`^attrs\.`)

@@ -141,20 +141,23 @@ func (r *reader) keys(n *yaml.Node, what string, known []string, elsewhere func(
 }
 
 // keyAliases are what other tools call a key, or people do.
-var keyAliases = map[string]string{
-	"name": "id", "rule": "id", "alert": "id", "filter": "match", "query": "match", "when": "match", "if": "match", "selection": "match",
-	"description": "summary", "annotations": "summary", "message": "title", "runbook_url": "runbook", "runbook-url": "runbook", "team": "owner",
-	"priority": "severity", "level": "severity", "groupby": "group_by", "group-by": "group_by", "by": "group_by", "query_key": "group_by", "key": "group_by",
-	"cooldown": "suppress", "realert": "suppress", "throttle": "suppress", "mute": "suppress", "keep_firing": "keep_firing_for", "resolve_after": "keep_firing_for",
-	"timeframe": "window", "timespan": "window", "interval": "window", "period": "window", "range": "window", "expr": "condition",
-	"timeout": "within", "maxspan": "within", "cron": "schedule", "tz": "timezone", "count": "times", "not": "absent", "negate": "absent",
-	"dependencies": "inhibited_by", "inhibit": "inhibited_by", "depends_on": "inhibited_by", "field": "of", "type": "detect", "value": "of", "or": "for",
+var keyAliases = map[string][]string{
+	"name": {"id", "name"}, "rule": {"id"}, "alert": {"id"}, "filter": {"match"}, "query": {"match"}, "when": {"match"}, "if": {"match"}, "selection": {"match"},
+	"description": {"summary"}, "annotations": {"summary"}, "message": {"title"}, "runbook_url": {"runbook"}, "runbook-url": {"runbook"}, "team": {"owner"},
+	"priority": {"severity"}, "level": {"severity"}, "groupby": {"group_by"}, "group-by": {"group_by"}, "by": {"group_by"}, "query_key": {"group_by"}, "key": {"group_by"},
+	"cooldown": {"suppress"}, "realert": {"suppress"}, "throttle": {"suppress"}, "mute": {"suppress"}, "keep_firing": {"keep_firing_for"}, "resolve_after": {"keep_firing_for"},
+	"timeframe": {"window", "within"}, "timespan": {"window", "within"}, "period": {"window", "every", "within"}, "interval": {"every", "window", "within"},
+	"range": {"window"}, "expr": {"condition", "match"}, "timeout": {"within", "every"}, "maxspan": {"within"}, "window": {"within", "every"}, "within": {"window"},
+	"cron": {"schedule"}, "tz": {"timezone"}, "count": {"times", "min", "changes"}, "threshold": {"condition", "min"}, "not": {"absent"}, "negate": {"absent"},
+	"dependencies": {"inhibited_by"}, "inhibit": {"inhibited_by"}, "depends_on": {"inhibited_by"}, "field": {"of"}, "type": {"detect"}, "value": {"of"}, "or": {"for"},
 }
 
 // suggestKey is the note for a key that is not known here.
 func suggestKey(name string, known []string) string {
-	if alias := keyAliases[strings.ToLower(name)]; slices.Contains(known, alias) {
-		return fmt.Sprintf("did you mean %q?", alias)
+	for _, alias := range keyAliases[strings.ToLower(name)] {
+		if slices.Contains(known, alias) {
+			return fmt.Sprintf("did you mean %q?", alias)
+		}
 	}
 	return didYouMean(name, known)
 }

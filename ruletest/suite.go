@@ -40,7 +40,7 @@ func Run(paths []string, opt Options, w io.Writer) (*Report, error) {
 	s := &suite{opt: opt, w: w, sets: map[string]*rules.Set{}, report: &Report{}}
 	files, err := s.find(paths)
 	if err != nil {
-		return nil, err
+		return nil, s.rest(files, err)
 	}
 	if opt.Coverage {
 		s.report.coverage = newCoverage()
@@ -104,9 +104,30 @@ func (s *suite) find(paths []string) ([]*File, error) {
 		}
 	}
 	if len(diags) > 0 {
-		return nil, diags
+		return files, diags
 	}
 	return files, errors.Join(errs...)
+}
+
+// rest adds to the mistakes found so far those that only the rules can tell.
+func (s *suite) rest(files []*File, err error) error {
+	diags, ok := errors.AsType[Mistakes](err)
+	if !ok {
+		return err
+	}
+	for _, f := range files {
+		if f == nil {
+			continue
+		}
+		set, err := s.load(f.Rules)
+		if err == nil {
+			err = s.checkRules(f, set)
+		}
+		if m, ok := errors.AsType[Mistakes](err); ok {
+			diags = append(diags, m...)
+		}
+	}
+	return Mistakes(rules.Sorted(diags))
 }
 
 // of returns the tests of one file.

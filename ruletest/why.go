@@ -158,7 +158,7 @@ func condition(r *rules.Rule) string {
 // makes of the events of the test.
 func (r *runner) silent(rule *rules.Rule, key map[string]string, until time.Time) string {
 	w := &explain.Window{
-		Set: r.set, Rule: rule, Key: key, From: r.test.Start.Add(-time.Hour), To: until, Lateness: r.test.Late,
+		Set: r.set, Rule: rule, Key: key, From: r.test.Start.Add(-time.Hour), To: r.test.Start.Add(r.test.storyEnd()), Lateness: r.test.Late,
 		Clock: func(t time.Time) string { return "at " + offset(t.Sub(r.test.Start)) },
 		Name:  func(ev *event.Event) string { return fmt.Sprintf("the event of line %d", ev.Pos.Seq) },
 	}
@@ -166,6 +166,9 @@ func (r *runner) silent(rule *rules.Rule, key map[string]string, until time.Time
 		w.Trace(t)
 	}
 	r.show(w)
+	if w.Fires() { // but not by then
+		w.To = until
+	}
 	var b strings.Builder
 	w.Why(&b)
 	return strings.TrimSpace(strings.ReplaceAll(b.String(), "\n  ", "\n"))
