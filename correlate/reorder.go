@@ -31,6 +31,7 @@ type reorder struct {
 	n    int
 	seq  uint64
 	free []*run
+	most int // runs: see maxRuns
 }
 
 type run struct {
@@ -42,7 +43,9 @@ func (r *run) first() pushed { return r.items[r.head] }
 func (r *run) tail() pushed  { return r.items[len(r.items)-1] }
 
 // maxRuns bounds the search for a run that fits; beyond it events are put in
-// their place inside the best one.
+// their place inside the best one. Each partition is a sorted stream of its own,
+// so there may be one run more for each: two thousand files read at once would
+// else be inserted event by event.
 const maxRuns = 64
 
 func (b *reorder) push(p pushed) {
@@ -53,8 +56,9 @@ func (b *reorder) push(p pushed) {
 		b.last.items = append(b.last.items, p)
 		return
 	}
+	b.most = max(b.most, maxRuns+int(p.ev.Pos.Partition))
 	r := b.fitting(p)
-	if r == nil && len(b.runs) < maxRuns {
+	if r == nil && len(b.runs) < b.most {
 		b.start(p)
 		return
 	}
