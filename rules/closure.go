@@ -211,9 +211,20 @@ func textOpConst(op string, f textFn, want string) boolFn {
 	return func(env *Env) tri { return triOf(strings.HasSuffix(f(env), want)) }
 }
 
+// match asks for the texts that a match must contain before it runs the pattern:
+// most texts lack one.
 func (c *closures) match(n ast.Node, re *regexp.Regexp) boolFn {
 	if f := c.text(n); f != nil {
-		return func(env *Env) tri { return triOf(re.MatchString(f(env))) }
+		texts := requiredTexts(re)
+		return func(env *Env) tri {
+			s := f(env)
+			for _, t := range texts {
+				if !strings.Contains(s, t) {
+					return tFalse
+				}
+			}
+			return triOf(re.MatchString(s))
+		}
 	}
 	f := c.value(n)
 	return func(env *Env) tri { return matchRE(f(env), re) }

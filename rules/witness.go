@@ -1,10 +1,13 @@
 package rules
 
 import (
+	"cmp"
 	"math"
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -291,40 +294,42 @@ func patternWitness(n ast.Node, re *regexp.Regexp, names map[string]*ident) witn
 	if id == nil {
 		return noWitness
 	}
-	parsed, err := syntax.Parse(re.String(), syntax.Perl)
-	if err != nil {
+	texts := requiredTexts(re)
+	if len(texts) == 0 || len(texts[0]) < 3 {
 		return noWitness
 	}
-	literal := requiredText(parsed.Simplify())
-	if len(literal) < 3 {
-		return noWitness
-	}
-	return needleWitness(id, literal)
+	return needleWitness(id, texts[0])
 }
 
-// requiredText is the longest text that every match of a pattern contains; "" if
-// there is none that is certain.
-func requiredText(re *syntax.Regexp) string {
+// requiredTexts are texts that every match of a pattern contains, those that are
+// certain; the longest first.
+func requiredTexts(re *regexp.Regexp) []string {
+	parsed, err := syntax.Parse(re.String(), syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	texts := appendRequired(nil, parsed.Simplify())
+	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return slices.Compact(texts)
+}
+
+func appendRequired(out []string, re *syntax.Regexp) []string {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase != 0 {
-			return ""
+		// A byte that is no UTF-8 reads as U+FFFD to a pattern.
+		if re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, utf8.RuneError) {
+			return append(out, string(re.Rune))
 		}
-		return string(re.Rune)
 	case syntax.OpCapture, syntax.OpPlus:
-		return requiredText(re.Sub[0])
+		return appendRequired(out, re.Sub[0])
 	case syntax.OpRepeat:
 		if re.Min > 0 {
-			return requiredText(re.Sub[0])
+			return appendRequired(out, re.Sub[0])
 		}
 	case syntax.OpConcat:
-		best := ""
 		for _, sub := range re.Sub {
-			if s := requiredText(sub); len(s) > len(best) {
-				best = s
-			}
+			out = appendRequired(out, sub)
 		}
-		return best
 	}
-	return ""
+	return out
 }
