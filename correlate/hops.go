@@ -414,8 +414,10 @@ func (d *departures) decode(dec *decoder) {
 		a.n++
 	}
 	d.usual = d.numbered(dec)
-	whole := d.inRun < shareRun && d.runs <= maxDepartures/shareRun && d.ring.n > 0 && d.ring.n <= maxDepartures
-	if !whole || slices.ContainsFunc(d.list, func(a *arrival) bool { return a.gaps.n > a.n || a.n == 0 || a.inRun > d.inRun || a.shares.n != d.runs }) {
+	whole := d.inRun >= 0 && d.inRun < shareRun && d.runs <= maxDepartures/shareRun && d.ring.n > 0 && d.ring.n <= maxDepartures
+	if !whole || slices.ContainsFunc(d.list, func(a *arrival) bool {
+		return a.gaps.n > a.n || a.n == 0 || a.inRun < 0 || a.inRun > d.inRun || a.shares.n != d.runs
+	}) {
 		dec.fail()
 	}
 }

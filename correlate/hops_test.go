@@ -233,6 +233,31 @@ func TestHopsSnapshot(t *testing.T) {
 	}
 }
 
+// FuzzHopsDecode gives what is read from a snapshot any content: it is refused, or
+// works.
+func FuzzHopsDecode(f *testing.F) {
+	h := newHops(f)
+	for i := range 90 {
+		h.read(logged(fmt.Sprint("t", i%4), i*100, "a", [...]string{"A", "B", "C"}[i%3]))
+	}
+	e := newEncoder()
+	h.encode(e)
+	f.Add(e.buf)
+	set := hopRules(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got hops
+		d := &decoder{buf: data}
+		if got.decode(d); d.err != nil {
+			return
+		}
+		got.rewire(set)
+		for i := range 700 {
+			got.read(logged("t1", 10_000+i*100, "a", [...]string{"A", "B", "C"}[i%3]))
+		}
+		got.encode(newEncoder())
+	})
+}
+
 func BenchmarkHops(b *testing.B) {
 	h := newHops(b)
 	b.ReportAllocs()
