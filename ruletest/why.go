@@ -57,6 +57,9 @@ func (r *runner) why(d difference) string {
 	if d.got == nil && d.want.Kind == "open" {
 		return id + keyText(key) + ": " + r.silent(rule, key, until)
 	}
+	if d.got != nil && len(rule.Aggs) == 0 {
+		return r.rests(d.got)
+	}
 	last, best := r.nearest(rule, key, until)
 	if last == nil {
 		return fmt.Sprintf("no event met %s%s by then", id, keyText(key))
@@ -64,6 +67,19 @@ func (r *runner) why(d difference) string {
 	s := fmt.Sprintf("%s%s: %s", id, keyText(last.key), r.state(rule, last))
 	if best != last {
 		s += fmt.Sprintf("\nnearest before: %s", r.state(rule, best))
+	}
+	return s
+}
+
+// rests says what a revision rests on.
+func (r *runner) rests(t *correlate.Transition) string {
+	s := fmt.Sprintf("%s%s: it began at %s, its last event of %d at %s", t.RuleID, keyText(t.Key),
+		offset(t.StartedAt.Sub(r.test.Start)), t.EventCount, offset(t.LastEventAt.Sub(r.test.Start)))
+	if t.EventCount == 0 {
+		s = fmt.Sprintf("%s%s: nothing has come since %s", t.RuleID, keyText(t.Key), offset(t.StartedAt.Sub(r.test.Start)))
+	}
+	for _, st := range t.Steps {
+		s += fmt.Sprintf("\n%s at %s", st.Name, offset(st.At.Sub(r.test.Start)))
 	}
 	return s
 }
