@@ -26,7 +26,7 @@ import (
 // historyEvents is how many events TestHistoryIsTheSameFromEverywhere reads: few,
 // or as many as CORRAL_HISTORY_EVENTS says.
 func historyEvents(t *testing.T) int {
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("CORRAL_HISTORY_EVENTS"), "20000"))
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("CORRAL_HISTORY_EVENTS"), "12000"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestHistoryIsTheSameFromEverywhere(t *testing.T) {
 			if want == nil {
 				want = got
 			}
-			if len(want) < 50 {
+			if len(want) < 30 {
 				t.Fatalf("only %d revisions", len(want))
 			}
 			if d := gocmp.Diff(want, got); d != "" {

@@ -92,7 +92,7 @@ func runBatch(t *testing.T, args []string, interrupt bool, after time.Duration) 
 // TestResume interrupts runs over files, a stream and a table again and again: in
 // the end there is what an uninterrupted run writes, each revision once.
 func TestResume(t *testing.T) {
-	lines := shopLines(60_000)
+	lines := shopLines(40_000)
 	h := historyOf{files: splitFiles(t, lines)}
 	srv := natstest.Start(t, natstest.JetStream())
 	srv.Stream("LOGS", "logs.>")
