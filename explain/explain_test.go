@@ -147,11 +147,15 @@ func TestEveryChangeToldFires(t *testing.T) {
 func TestTimelineTellsOfChangedRules(t *testing.T) {
 	at := func(s int) time.Time { return time.Date(2026, 1, 1, 0, 0, s, 0, time.UTC) }
 	ts := []*correlate.Transition{
-		{IncidentID: "x-1", Rev: 1, State: "open", Cause: "condition", RuleID: "r", RuleHash: "aa", Severity: "error", ChangedAt: at(5), Notified: true, NotifyReason: "first", EventCount: 3, Vars: map[string]string{"count()": "3"},
-			Evidence: []correlate.Evidence{{At: at(1), EventID: "1", Role: "member", Line: "boom\x1b[2J"}, {At: at(5), EventID: "2", Role: "trigger", Line: "boom again"}}},
+		{
+			IncidentID: "x-1", Rev: 1, State: "open", Cause: "condition", RuleID: "r", RuleHash: "aa", Severity: "error", ChangedAt: at(5), Notified: true, NotifyReason: "first", EventCount: 3, Vars: map[string]string{"count()": "3"},
+			Evidence: []correlate.Evidence{{At: at(1), EventID: "1", Role: "member", Line: "boom\x1b[2J"}, {At: at(5), EventID: "2", Role: "trigger", Line: "boom again"}},
+		},
 		{IncidentID: "x-1", Rev: 2, State: "open", Cause: "severity", RuleID: "r", RuleHash: "bb", Severity: "critical", ChangedAt: at(7), Suppressed: true, SuppressedBy: []string{"inhibit:other"}, EventCount: 30},
-		{IncidentID: "x-1", Rev: 3, State: "resolved", Cause: "quiet", RuleID: "r", RuleHash: "bb", Severity: "critical", ChangedAt: at(60), EventCount: 30, DurationMS: 59000, Recurrence: 2, PreviousID: "x-0", Title: "boom",
-			Evidence: []correlate.Evidence{{At: at(1), EventID: "1", Role: "member", Line: "boom"}}},
+		{
+			IncidentID: "x-1", Rev: 3, State: "resolved", Cause: "quiet", RuleID: "r", RuleHash: "bb", Severity: "critical", ChangedAt: at(60), EventCount: 30, DurationMS: 59000, Recurrence: 2, PreviousID: "x-0", Title: "boom",
+			Evidence: []correlate.Evidence{{At: at(1), EventID: "1", Role: "member", Line: "boom"}},
+		},
 	}
 	var b strings.Builder
 	Timeline(&b, ts, time.UTC, func(t *correlate.Transition) (RuleText, bool) {

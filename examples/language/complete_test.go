@@ -66,7 +66,7 @@ func TestEveryNameIsUsed(t *testing.T) {
 		}
 	}
 	for _, f := range rules.Fields() {
-		if !regexp.MustCompile(`(^|[^.\w])`+regexp.QuoteMeta(f.Name)+`\b`).MatchString(text) {
+		if !regexp.MustCompile(`(^|[^.\w])` + regexp.QuoteMeta(f.Name) + `\b`).MatchString(text) {
 			t.Errorf("no expression reads %s", f.Name)
 		}
 	}
