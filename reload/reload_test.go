@@ -157,7 +157,8 @@ func TestAVanishedRuleGoesOnForAWhile(t *testing.T) {
 		t.Error("their time is over")
 	}
 	load("a1 b1", "")
-	if l.Changed() || l.Changed() {
+	first, second := l.Changed(), l.Changed()
+	if first || second {
 		t.Error("nothing is left to do")
 	}
 }
