@@ -2,10 +2,12 @@ package objstore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -71,6 +73,13 @@ func TestStore(t *testing.T) {
 	note("n3")
 	want("", "two: n2 n3")
 	srv.Restart()
+	js = srv.JetStream() // a request sent while the old connection came back could be lost
+	natstest.Eventually(t, "the server", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := js.ObjectStore(ctx, "STATE")
+		return err == nil
+	})
 	want("two", "two: n2 n3", "one: n0 n1 n2 n3")
 	s = open()
 	save(strings.Repeat("three ", 100_000)) // several chunks
