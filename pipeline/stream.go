@@ -417,6 +417,7 @@ func (s *Stream) alone(ctx context.Context, jobs <-chan *job, g *gate, f func())
 				continue
 			}
 			if err := s.apply(ctx, j); err != nil {
+				go func() { <-locked; g.Unlock() }() // or those who still feed would wait for ever
 				return err
 			}
 		case <-locked:
