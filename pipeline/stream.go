@@ -49,6 +49,7 @@ type Stream struct {
 	Ready        func() // called when every source runs
 
 	do      chan func()
+	ended   chan struct{} // closed when Run returns
 	inAir   atomic.Int64
 	core    *core
 	eng     *correlate.Engine
@@ -101,7 +102,7 @@ func (s *Stream) publishStats() {
 // Init restores the state; it must be called before Run, and before the sources
 // are opened, which want Positions.
 func (s *Stream) Init(ctx context.Context) error {
-	s.do = make(chan func())
+	s.do, s.ended = make(chan func()), make(chan struct{})
 	s.clock = &steadyClock{now: s.Now}
 	var parts []ingest.Partition
 	for _, src := range s.Sources {
@@ -153,12 +154,21 @@ func (s *Stream) Do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	select {
 	case s.do <- func() { f(); close(done) }:
+	case <-s.ended:
+		return errEnded
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	select {
 	case <-done:
 		return nil
+	case <-s.ended: // before f's turn, or f was the last it did
+		select {
+		case <-done:
+			return nil
+		default:
+			return errEnded
+		}
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -194,6 +204,7 @@ func (s *Stream) swap(set *rules.Set) correlate.Reloaded {
 // delivered, snapshotted and acknowledged. A nil error means all of that
 // happened.
 func (s *Stream) Run(ctx context.Context) error {
+	defer close(s.ended)
 	s.pool = newPool(s.Workers, []*rules.Set{s.Rules}, s.Decode, Range{})
 	defer s.pool.close()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -241,7 +252,10 @@ func (s *Stream) Run(ctx context.Context) error {
 	}
 }
 
-var errDrain = errors.New("drain timeout")
+var (
+	errDrain = errors.New("drain timeout")
+	errEnded = errors.New("the worker has ended")
+)
 
 // gate lets feeders in unless somebody needs the pipe to run empty.
 type gate struct{ sync.RWMutex }
