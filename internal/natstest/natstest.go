@@ -150,10 +150,12 @@ func (s *Server) Connect(opts ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// JetStream returns a JetStream context on a connection of its own.
+// JetStream returns a JetStream context on a connection of its own. A question
+// whose answer a restart swallowed fails after the client's usual 5 s, so that who
+// asks again still gets an answer within the patience of Eventually.
 func (s *Server) JetStream(opts ...nats.Option) jetstream.JetStream {
 	s.t.Helper()
-	js, err := jetstream.New(s.Connect(opts...), jetstream.WithDefaultTimeout(patience))
+	js, err := jetstream.New(s.Connect(opts...))
 	if err != nil {
 		s.t.Fatal(err)
 	}
