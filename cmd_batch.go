@@ -157,6 +157,7 @@ func (b *batchRun) run(ctx context.Context, e env, set *rules.Set, files []strin
 	if b.into == "live" {
 		lane.Mode = "live"
 	}
+	tuneGC(b.memory)
 	p := newMeter(b.progress, e, src, lane)
 	p.plan(planned{set: set, rng: rng, begin: begin, loc: loc, flags: &b.batchFlags, outputs: b.outputs(runID), resumed: earlier})
 	run := &pipeline.Batch{

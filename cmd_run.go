@@ -282,6 +282,7 @@ func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, lo
 	if err != nil {
 		return nil, err
 	}
+	tuneGC(r.memory)
 	store, err := r.store(api)
 	if err != nil {
 		return nil, err
