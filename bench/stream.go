@@ -128,6 +128,10 @@ const (
 	ackEvery     = 2048
 )
 
+// consumed is how messages were read: so many a second, and the reader's processor
+// nanoseconds for each.
+type consumed struct{ Rate, CPU float64 }
+
 // rawHelper consumes messages with the client alone and tells how fast.
 func rawHelper(ctx context.Context) error {
 	var q rawRequest
@@ -149,10 +153,11 @@ func rawHelper(ctx context.Context) error {
 	}
 	n := 0
 	var begin time.Time
+	var used time.Duration
 	done := make(chan struct{})
 	cc, err := c.Consume(func(m jetstream.Msg) {
 		if n == 0 {
-			begin = time.Now()
+			begin, used = time.Now(), cpu()
 		}
 		if n++; n%ackEvery == 0 || n == q.Messages {
 			_ = m.Ack() // a lost one is repeated by the next
@@ -167,28 +172,29 @@ func rawHelper(ctx context.Context) error {
 	defer cc.Stop()
 	select {
 	case <-done:
-		fmt.Println(float64(q.Messages) / time.Since(begin).Seconds())
-		return nil
+		n := float64(q.Messages)
+		return json.NewEncoder(os.Stdout).Encode(consumed{n / time.Since(begin).Seconds(), float64(cpu()-used) / n})
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (b *broker) raw(ctx context.Context, stream, durable string, messages int) (float64, error) {
+func (b *broker) raw(ctx context.Context, stream, durable string, messages int) (consumed, error) {
+	var c consumed
 	cmd, err := helperCommand(ctx, "raw")
 	if err != nil {
-		return 0, err
+		return c, err
 	}
 	in, err := json.Marshal(rawRequest{b.url, stream, durable, messages})
 	if err != nil {
-		return 0, err
+		return c, err
 	}
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return 0, fmt.Errorf("raw consumer: %w", err)
+		return c, fmt.Errorf("raw consumer: %w", err)
 	}
-	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	return c, json.Unmarshal(out, &c)
 }
 
 // worker is a running `corral run`.
@@ -249,28 +255,42 @@ func (w *worker) metric(ctx context.Context, name string) (float64, error) {
 	return 0, fmt.Errorf("no metric %s", name)
 }
 
-// drain waits until the worker has read so many messages and returns how many a
-// second it read from the first look at which it had read any.
-func (w *worker) drain(ctx context.Context, messages int) (float64, error) {
-	var first float64
+// drain waits until the worker has acknowledged so many messages and returns how it
+// read them from the first look at which it had any. It is the server that is asked:
+// the worker's own metrics, fifty times a second, were a fifth of its work.
+func (w *worker) drain(ctx context.Context, b *broker, stream, durable string, messages int) (consumed, error) {
+	var first uint64
 	var begin time.Time
+	var used time.Duration
 	deadline := time.Now().Add(2 * time.Minute)
-	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		n, err := w.metric(ctx, "corral_records_read_total")
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		n, err := b.acknowledged(ctx, stream, durable)
 		now := time.Now()
 		switch {
 		case now.After(deadline) || ctx.Err() != nil:
-			return 0, fmt.Errorf("%.0f of %d messages read: %w\n%s", n, messages, errEarly, w.log)
-		case err != nil: // not listening yet
-		case n >= float64(messages) && begin.IsZero():
-			return 0, errors.New("read before the first look: too few messages")
-		case n >= float64(messages):
-			return (n - first) / now.Sub(begin).Seconds(), nil
+			return consumed{}, fmt.Errorf("%d of %d messages read: %w\n%s", n, messages, errEarly, w.log)
+		case err != nil: // not made yet
+		case n >= uint64(messages) && begin.IsZero():
+			return consumed{}, errors.New("read before the first look: too few messages")
+		case n >= uint64(messages):
+			n -= first
+			return consumed{float64(n) / now.Sub(begin).Seconds(), float64(cpuOf(w.cmd.Process.Pid)-used) / float64(n)}, nil
 		case n > 0 && begin.IsZero():
-			first, begin = n, now
+			first, begin, used = n, now, cpuOf(w.cmd.Process.Pid)
 		}
 		<-tick.C
 	}
+}
+
+// acknowledged is how many messages a consumer was given and has acknowledged.
+func (b *broker) acknowledged(ctx context.Context, stream, durable string) (uint64, error) {
+	c, err := b.js.Consumer(ctx, stream, durable)
+	if err != nil {
+		return 0, err
+	}
+	return c.CachedInfo().AckFloor.Stream, nil
 }
 
 // jetstreamSection is `corral run` beside the client's own consumer, in turns, on
@@ -281,50 +301,58 @@ func jetstreamSection(ctx context.Context, l *lab) (*result, error) {
 		return nil, err
 	}
 	r := &result{}
-	t := table{Title: "`corral run` from JetStream, acknowledging all (W11)", Head: []string{"lines a message", "raw consumer, lines/s", "corral, lines/s", "corral : raw"}}
+	t := table{Title: "`corral run` from JetStream, acknowledging all (W11)", Head: []string{"lines a message", "raw consumer, lines/s", "corral, lines/s", "corral : raw", "processor time a message: raw", "corral"}}
 	rules, err := l.rules("jetstream", uniform(10), 12)
 	if err != nil {
 		return nil, errors.Join(err, b.stop())
 	}
 	for _, c := range []struct{ total, per int }{{400_000, 1}, {1_600_000, 64}} {
-		raw, own, ratio, err := l.consume(ctx, b, rules, c.total, c.per)
+		m, err := l.consume(ctx, b, rules, c.total, c.per)
 		if err != nil {
 			return nil, errors.Join(err, b.stop())
 		}
-		t.add(fmt.Sprint(c.per), rates(raw), rates(own), spread(ratio, " ×", 2))
+		t.add(fmt.Sprint(c.per), rates(m.raw), rates(m.own), spread(m.ratio, " ×", 2), nanos(m.rawCPU), nanos(m.ownCPU))
 		if c.per == 1 {
-			r.verdict("`corral run` from JetStream, 1 line a message", "≥ 0.85 × the raw consume rate", fmt.Sprintf("%s: %s to %s", spread(ratio, " ×", 2), rate(own.Median), rate(raw.Median)), ratio.Median >= 0.85)
-			r.value("jetstream1", own.Median)
+			r.verdict("`corral run` from JetStream, 1 line a message", "≥ 0.85 × the raw consume rate", fmt.Sprintf("%s: %s to %s", spread(m.ratio, " ×", 2), rate(m.own.Median), rate(m.raw.Median)), m.ratio.Median >= 0.85)
+			r.value("jetstream1", m.own.Median)
 			continue
 		}
-		r.verdict("`corral run` from JetStream, 64 lines a message", "≥ 1 M lines/s", rates(own), own.Median >= 1e6)
+		r.verdict("`corral run` from JetStream, 64 lines a message", "≥ 1 M lines/s", rates(m.own), m.own.Median >= 1e6)
 	}
 	t.note("Server, consumer and everything else share the machine. The raw consumer takes messages and looks at nothing.")
 	r.Tables = append(r.Tables, t)
 	return r, b.stop()
 }
 
-func (l *lab) consume(ctx context.Context, b *broker, rules string, total, per int) (raw, own, ratio figure, err error) {
+// reading is corral beside the client alone.
+type reading struct {
+	raw, own, ratio figure // lines a second
+	rawCPU, ownCPU  figure // nanoseconds a message
+}
+
+func (l *lab) consume(ctx context.Context, b *broker, rules string, total, per int) (m reading, err error) {
 	stream := fmt.Sprintf("LINES%d", per)
 	messages, err := b.fill(ctx, stream, total, per)
 	if err != nil {
-		return
+		return m, err
 	}
-	var raws, owns, ratios []float64
+	var raws, owns, ratios, rawCPUs, ownCPUs []float64
 	for i := range 5 {
 		x, err := b.raw(ctx, stream, fmt.Sprintf("raw%d", i), messages)
 		if err != nil {
-			return raw, own, ratio, err
+			return m, err
 		}
 		w, err := l.worker(ctx, b, "-r", rules, "--stream", stream, "--durable", fmt.Sprintf("corral%d", i))
 		if err != nil {
-			return raw, own, ratio, err
+			return m, err
 		}
-		y, err := w.drain(ctx, messages)
+		y, err := w.drain(ctx, b, stream, fmt.Sprintf("corral%d", i), messages)
 		if err := errors.Join(err, w.stop()); err != nil {
-			return raw, own, ratio, err
+			return m, err
 		}
-		raws, owns, ratios = append(raws, x*float64(per)), append(owns, y*float64(per)), append(ratios, y/x)
+		raws, owns, ratios = append(raws, x.Rate*float64(per)), append(owns, y.Rate*float64(per)), append(ratios, y.Rate/x.Rate)
+		rawCPUs, ownCPUs = append(rawCPUs, x.CPU), append(ownCPUs, y.CPU)
 	}
-	return figureOf(raws), figureOf(owns), figureOf(ratios), b.js.DeleteStream(ctx, stream)
+	m = reading{figureOf(raws), figureOf(owns), figureOf(ratios), figureOf(rawCPUs), figureOf(ownCPUs)}
+	return m, b.js.DeleteStream(ctx, stream)
 }
