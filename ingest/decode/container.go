@@ -10,7 +10,7 @@ type criPart struct {
 	whole              bool
 }
 
-// criLine reads "2019-05-07T18:57:51.904275088+00:00 stderr F text".
+// criLine reads "2019-05-07T19:10:41.655120034+00:00 stderr F text".
 func criLine(s string) (p criPart, ok bool) {
 	if len(s) < 30 || s[4] != '-' || s[10] != 'T' {
 		return p, false

@@ -120,7 +120,7 @@ func month(s string) int {
 	return 0
 }
 
-// clockTime reads 16:42:22.382, a time of day without a date.
+// clockTime reads 15:07:41.206, a time of day without a date.
 func clockTime(s string) (c civil, n int) {
 	if len(s) < 8 || s[2] != ':' || s[5] != ':' {
 		return c, 0

@@ -135,7 +135,7 @@ func otlpLogs() plog.Logs {
 	logs := plog.NewLogs()
 	rl := logs.ResourceLogs().AppendEmpty()
 	rl.Resource().Attributes().PutStr("service.name", "checkout")
-	rl.Resource().Attributes().PutStr("k8s.pod.name", "checkout-6cfdd55578-gfj6q")
+	rl.Resource().Attributes().PutStr("k8s.pod.name", "checkout-7d8c9f6b54-kx2lw")
 	for i := range 2 {
 		lr := rl.ScopeLogs().AppendEmpty().LogRecords().AppendEmpty()
 		lr.SetTimestamp(pcommon.NewTimestampFromTime(time.Date(2026, 11, 22, 8, 0, i, 5, time.UTC)))
@@ -186,7 +186,7 @@ func TestOTLP(t *testing.T) {
 				t.Errorf("got %s\nwant %s", got, want)
 			}
 			ev := events[1]
-			if ev.Service != "checkout" || ev.Instance != "checkout-6cfdd55578-gfj6q" || ev.RPC.Code != "UNAVAILABLE" || ev.SeverityNumber != 18 || ev.Level != "error" ||
+			if ev.Service != "checkout" || ev.Instance != "checkout-7d8c9f6b54-kx2lw" || ev.RPC.Code != "UNAVAILABLE" || ev.SeverityNumber != 18 || ev.Level != "error" ||
 				ev.TraceID != "0a0000000000000000000000000000ff" || ev.Attr("order.items") != 3 || ev.Time != time.Date(2026, 11, 22, 8, 0, 1, 5, time.UTC).UnixNano() || ev.Pos.Sub != 1 {
 				t.Errorf("got %+v %v", ev, ev.Attrs())
 			}

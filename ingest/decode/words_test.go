@@ -132,9 +132,9 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	for in, want := range map[string][2]string{
-		"TraceID: 04c87ec97bae041b1b15b3c7676a43cc SpanID: e4006dce6700e903 x":    {"04c87ec97bae041b1b15b3c7676a43cc", "e4006dce6700e903"},
-		`a trace_id=04c87ec97bae041b1b15b3c7676a43cc, span-id="e4006dce6700e903"`: {"04c87ec97bae041b1b15b3c7676a43cc", "e4006dce6700e903"},
-		"trace id of nothing": {}, "TraceID: 04c87ec97bae041b1b15b3c7676a43ccff": {},
+		"TraceID: b5e2c9710d4f46a8937f60e1d8a24c3b SpanID: 7b02f9c5d3e8146a x":    {"b5e2c9710d4f46a8937f60e1d8a24c3b", "7b02f9c5d3e8146a"},
+		`a trace_id=b5e2c9710d4f46a8937f60e1d8a24c3b, span-id="7b02f9c5d3e8146a"`: {"b5e2c9710d4f46a8937f60e1d8a24c3b", "7b02f9c5d3e8146a"},
+		"trace id of nothing": {}, "TraceID: b5e2c9710d4f46a8937f60e1d8a24c3bff": {},
 	} {
 		trace, span := textIDs(in)
 		if trace != want[0] || span != want[1] {
@@ -145,7 +145,7 @@ func TestIDs(t *testing.T) {
 
 func TestWorkload(t *testing.T) {
 	for in, want := range map[string]string{
-		"recommendationservice-6cfdd55578-gfj6q": "recommendationservice", "ts-order-service-5b67c48447-mv5hb": "ts-order-service",
+		"recommendationservice-7d8c9f6b54-kx2lw": "recommendationservice", "ts-order-service-6f7d9c8b45-tq8zn": "ts-order-service",
 		"fluentd-x7k2p": "fluentd", "db-0": "db", "db-12": "db", "plain": "plain", "my-app": "my-app", "checkout-1": "checkout", "a-audio": "a-audio", "": "",
 	} {
 		if got := workload(in); got != want {
