@@ -37,7 +37,9 @@ type worker struct {
 
 	problems []pipeline.Problem // found at the start
 
-	mu      sync.Mutex // guards what follows: reloads come one at a time
+	reloading sync.Mutex // held for as long as a reload takes: until the sinks are back, at worst
+
+	mu      sync.Mutex // guards what follows, for moments
 	stale   []string
 	running bool
 }
@@ -136,8 +138,8 @@ type reloadReport struct {
 }
 
 func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.reloading.Lock()
+	defer w.reloading.Unlock()
 	res, err := w.loader.Load()
 	rep := &reloadReport{By: by, Generation: w.stream.Generation(), Stale: res.Stale, Held: res.Held}
 	for _, d := range res.Diagnostics {
@@ -153,7 +155,7 @@ func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
 	}
 	rep.Generation = w.stream.Generation()
 	w.keepTexts(res.Set)
-	w.stale = res.Stale
+	w.setStale(res.Stale)
 	w.log.Info("rules reloaded", "by", by, "generation", rep.Generation, "result", summarize(rep.Result), "stale", res.Stale, "held", res.Held)
 	if len(res.Stale) > 0 {
 		return rep, fmt.Errorf("files with mistakes keep their last good rules: %s\n%s", strings.Join(res.Stale, ", "), strings.Join(rep.Diagnostics, "\n"))
@@ -214,7 +216,8 @@ func staleProblems(res reload.Result) []pipeline.Problem {
 
 // noteStale tells of files that were broken at the start.
 func (w *worker) noteStale(res reload.Result) {
-	w.stale, w.problems = res.Stale, staleProblems(res)
+	w.setStale(res.Stale)
+	w.problems = staleProblems(res)
 	for _, d := range res.Diagnostics {
 		if d.IsError() {
 			w.log.Error("rule file has mistakes, its last good content runs", "at", d.String())
@@ -222,11 +225,20 @@ func (w *worker) noteStale(res reload.Result) {
 	}
 }
 
+func (w *worker) setStale(files []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stale = files
+}
+
 // server is the health endpoint, its address taken.
 func (w *worker) server() (*health.Server, net.Listener, error) {
 	s := &health.Server{
 		Addr: w.flags.listen, Token: os.Getenv("CORRAL_LISTEN_TOKEN"), Registry: w.registry(), Ready: w.ready,
-		Reload: func(ctx context.Context) (any, error) { return w.reload(ctx, "POST /-/reload") },
+		// Who asked may go; what was read of the files takes effect all the same.
+		Reload: func(ctx context.Context) (any, error) {
+			return w.reload(context.WithoutCancel(ctx), "POST /-/reload")
+		},
 	}
 	if w.flags.tokenFile != "" {
 		token, err := os.ReadFile(w.flags.tokenFile)

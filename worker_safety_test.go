@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -358,5 +359,61 @@ func TestDeadLettersAreReadBack(t *testing.T) {
 		if last := ts[len(ts)-1]; last.State != "resolved" || last.EventCount != 3 {
 			t.Errorf("%v: %+v", from, last)
 		}
+	}
+}
+
+// TestSeenWhileTheSinkIsDown: ClickHouse is not there, and rules are reloaded: the
+// worker waits, and says so. When ClickHouse comes everything is there, and the
+// rules that were asked for meanwhile are in force, though who asked has gone.
+func TestSeenWhileTheSinkIsDown(t *testing.T) {
+	ch := chtest.Start(t, chserver.Options{Dir: t.TempDir()})
+	dsn := chtest.DSN(ch, "corral")
+	srv := natstest.Start(t, natstest.JetStream())
+	srv.Stream("LOGS", "logs.>")
+	rules := write(t, "rules.yaml", burstRules)
+	p := start(t, "run", "--rules", rules, "--nats", srv.URL(), "--no-context", "--stream", "LOGS", "--clickhouse", dsn,
+		"--state", t.TempDir(), "--lateness", "1s", "--listen", "127.0.0.1:0", "--reload-every", "0")
+	base, client := "http://"+p.base(t), &http.Client{Timeout: time.Minute}
+	natstest.Eventually(t, "readiness", func() bool { code, _ := get(t, client, base+"/readyz", ""); return code == 200 })
+	ch.Kill()
+	lines := bursts(0, 3)
+	publishLines(t, srv, lines)
+	natstest.Eventually(t, "failing inserts", func() bool {
+		_, text := get(t, client, base+"/metrics", "")
+		return metrics(text)[`corral_sink_retries_total{sink="clickhouse"}`] > 0
+	})
+	if err := os.WriteFile(rules, []byte(strings.Replace(burstRules, "severity: error", "severity: critical", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // a storm of them
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hasty, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(hasty, "POST", base+"/-/reload", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("a reload that has to wait for ClickHouse was answered: %s", resp.Status)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		if code, text := get(t, client, base+path, ""); code == 0 {
+			t.Errorf("%s: %s", path, text)
+		}
+	}
+	if _, err := ch.Again(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, "every incident", func() bool { return len(stored(t, dsn)) == len(wanted(t, rules, lines)) })
+	natstest.Eventually(t, "the new rules", func() bool {
+		_, text := get(t, client, base+"/metrics", "")
+		return metrics(text)["corral_rules_generation"] == 2
+	})
+	if err := p.end(t, syscall.SIGTERM); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
 	}
 }

@@ -75,10 +75,15 @@ func (d *DirStore) Note(_ context.Context, data []byte) error {
 			return err
 		}
 	}
-	if _, err := d.notes.Write(FrameNote(data)); err != nil {
-		return err
+	_, err := d.notes.Write(FrameNote(data))
+	if err == nil {
+		err = d.notes.Sync()
 	}
-	return d.notes.Sync()
+	if err != nil { // half of it may be there: the next one begins a line of its own
+		err = errors.Join(err, d.notes.Close())
+		d.notes = nil
+	}
+	return err
 }
 
 func (d *DirStore) openNotes() error {

@@ -149,7 +149,8 @@ func (s *Stream) emit(t *correlate.Transition) {
 func (s *Stream) Engine() *correlate.Engine { return s.eng }
 
 // Do runs f between two batches, with nothing in flight, and returns when it has
-// run; an error if the worker ends first.
+// run; an error if the worker ends first, or ctx before it is f's turn. Then f does
+// not run at all.
 func (s *Stream) Do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	select {
@@ -169,8 +170,6 @@ func (s *Stream) Do(ctx context.Context, f func()) error {
 		default:
 			return errEnded
 		}
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 
