@@ -42,6 +42,7 @@ type DeadLetters struct {
 	fsync  bool
 	counts map[string]uint64
 	had    map[uint64]bool // lines of the file's end, by hash: a worker that was killed writes them again
+	torn   bool            // the last write left half a line
 }
 
 // OpenDeadLetters appends to a file, which is made when it is not there. Letters
@@ -93,13 +94,17 @@ func (d *DeadLetters) readEnd() error {
 }
 
 // Write appends the letters with one call, so that those of several writers do
-// not mix.
+// not mix. After an error the same letters may be written again: those that are in
+// the file are left out.
 func (d *DeadLetters) Write(letters ...DeadLetter) error {
 	var b, line bytes.Buffer
 	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.torn {
+		b.WriteByte('\n')
+	}
 	for i := range letters {
 		line.Reset()
 		if err := enc.Encode(&letters[i]); err != nil {
@@ -109,9 +114,11 @@ func (d *DeadLetters) Write(letters ...DeadLetter) error {
 			b.Write(line.Bytes())
 		}
 	}
-	if _, err := d.f.Write(b.Bytes()); err != nil {
+	if n, err := d.f.Write(b.Bytes()); err != nil {
+		d.partly(b.Bytes()[:n])
 		return fmt.Errorf("write dead letter: %w", err)
 	}
+	d.torn = false
 	if d.fsync {
 		if err := d.f.Sync(); err != nil {
 			return fmt.Errorf("write dead letter: %w", err)
@@ -121,6 +128,17 @@ func (d *DeadLetters) Write(letters ...DeadLetter) error {
 		d.counts[letters[i].Reason]++
 	}
 	return nil
+}
+
+// partly remembers what a full disk took of a write. It stays: others may have
+// appended to the file since.
+func (d *DeadLetters) partly(taken []byte) {
+	for line := range bytes.Lines(taken) {
+		d.torn = !bytes.HasSuffix(line, []byte("\n"))
+		if !d.torn {
+			d.had[xxhash.Sum64(line)] = true
+		}
+	}
 }
 
 // Counts returns how many letters were written, by reason.

@@ -124,20 +124,20 @@ func (s *NDJSON) Write(_ context.Context, ts []*correlate.Transition) error {
 	return nil
 }
 
-// flush writes the buffer; a file from which only a part was taken is put back,
-// so that a retry leaves no torn line behind.
+// flush writes the buffer; a file that took only a part of it, or may not keep it,
+// is put back, so that a retry leaves no torn line behind and none twice.
 func (s *NDJSON) flush() error {
 	if len(s.buf) == 0 {
 		return nil
 	}
 	n, err := s.w.Write(s.buf)
+	if err == nil && s.sync {
+		err = s.file.Sync()
+	}
 	if err != nil && n > 0 && s.file != nil {
 		if at, e := s.file.Seek(int64(-n), io.SeekCurrent); e == nil {
 			_ = s.file.Truncate(at)
 		}
-	}
-	if err == nil && s.sync {
-		err = s.file.Sync()
 	}
 	return err
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"corral/correlate"
+	"corral/internal/phrase"
 )
 
 // TextOptions say how transitions look on a terminal.
@@ -143,7 +144,7 @@ func keyText(t *correlate.Transition) string {
 
 // remarks are the facts behind the title.
 func remarks(t *correlate.Transition) []string {
-	r := []string{plural(t.EventCount, "event")}
+	r := []string{phrase.Count(t.EventCount, "event")}
 	if d := time.Duration(t.DurationMS) * time.Millisecond; d > 0 {
 		r[0] += " in " + shortDuration(d)
 	}
@@ -154,7 +155,7 @@ func remarks(t *correlate.Transition) []string {
 		r = append(r, fmt.Sprintf("%s time in 30d", ordinal(t.Recurrence)))
 	}
 	if t.Collapsed {
-		r = append(r, plural(t.DistinctKeys, "key"))
+		r = append(r, phrase.Count(t.DistinctKeys, "key"))
 	}
 	if t.Flapping {
 		r = append(r, "flapping")
@@ -166,13 +167,6 @@ func remarks(t *correlate.Transition) []string {
 		r = append(r, "input ends here")
 	}
 	return r
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func ordinal(n int) string {
