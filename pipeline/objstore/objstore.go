@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,6 +25,11 @@ type Store struct {
 	Bucket   string
 	Replicas int // of a bucket that has to be made, default 1
 	Keep     int // snapshots kept, default 3
+	// Patience is how long an answer is waited for before the question is asked
+	// again, twice as long each time, until the context of the call ends. Default
+	// 5 s. A server that is restarted loses the ephemeral consumer that lists or
+	// reads a bucket, and the client may wait for it for ever.
+	Patience time.Duration
 
 	mu    sync.Mutex // guards what follows
 	obs   jetstream.ObjectStore
@@ -53,12 +59,53 @@ func (s *Store) open(ctx context.Context) error {
 	return nil
 }
 
+// ask has do answered, however often the question is lost.
+func (s *Store) ask(ctx context.Context, do func(context.Context) error) error {
+	for wait := cmp.Or(s.Patience, 5*time.Second); ; wait *= 2 {
+		once, cancel := context.WithTimeout(ctx, wait)
+		err := do(once)
+		lost := once.Err() != nil
+		cancel()
+		if err == nil || !lost || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// get reads an object.
+func (s *Store) get(ctx context.Context, object string) (data []byte, err error) {
+	err = s.ask(ctx, func(ctx context.Context) error {
+		data, err = s.obs.GetBytes(ctx, object)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get %s from %s: %w", object, s.Bucket, err)
+	}
+	return data, nil
+}
+
+// put writes an object.
+func (s *Store) put(ctx context.Context, object string, data []byte) error {
+	err := s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.obs.PutBytes(ctx, object, data)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("put %s in %s: %w", object, s.Bucket, err)
+	}
+	return nil
+}
+
 // names are the numbers of the objects of a kind, newest first.
 func (s *Store) names(ctx context.Context, prefix string) ([]uint64, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	list, err := s.obs.List(ctx)
+	var list []*jetstream.ObjectInfo
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		list, err = s.obs.List(ctx)
+		return err
+	})
 	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, fmt.Errorf("list object store %s: %w", s.Bucket, err)
 	}
@@ -94,10 +141,10 @@ func (s *Store) numbered(ctx context.Context) (uint64, error) {
 	if len(ns) > 0 {
 		s.next = ns[0] + 1
 	}
-	old, err := s.obs.GetBytes(ctx, name(notesPrefix, s.next-1))
+	old, err := s.get(ctx, name(notesPrefix, s.next-1))
 	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		s.next = 0
-		return 0, fmt.Errorf("get %s from %s: %w", name(notesPrefix, s.next-1), s.Bucket, err)
+		return 0, err
 	}
 	s.notes = old
 	return s.next, nil
@@ -109,8 +156,8 @@ func (s *Store) Save(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.obs.PutBytes(ctx, name(prefix, n), data); err != nil {
-		return fmt.Errorf("put %s in %s: %w", name(prefix, n), s.Bucket, err)
+	if err := s.put(ctx, name(prefix, n), data); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.next, s.notes = n+1, nil
@@ -145,7 +192,8 @@ func (s *Store) prune(ctx context.Context) error {
 }
 
 func (s *Store) remove(ctx context.Context, object string) error {
-	if err := s.obs.Delete(ctx, object); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+	err := s.ask(ctx, func(ctx context.Context) error { return s.obs.Delete(ctx, object) })
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		return fmt.Errorf("delete %s from %s: %w", object, s.Bucket, err)
 	}
 	return nil
@@ -161,8 +209,8 @@ func (s *Store) Note(ctx context.Context, data []byte) error {
 		return err
 	}
 	all := append(s.notes[:len(s.notes):len(s.notes)], pipeline.FrameNote(data)...)
-	if _, err := s.obs.PutBytes(ctx, name(notesPrefix, n-1), all); err != nil {
-		return fmt.Errorf("put %s in %s: %w", name(notesPrefix, n-1), s.Bucket, err)
+	if err := s.put(ctx, name(notesPrefix, n-1), all); err != nil {
+		return err
 	}
 	s.notes = all
 	return nil
@@ -184,7 +232,7 @@ func (s *Store) Load(ctx context.Context, try func(string, []byte, [][]byte) err
 	var errs []error
 	for _, n := range ns {
 		where := s.Bucket + "/" + name(prefix, n)
-		data, err := s.obs.GetBytes(ctx, name(prefix, n))
+		data, err := s.get(ctx, name(prefix, n))
 		var notes [][]byte
 		if err == nil {
 			notes, err = s.notesSince(ctx, n-1)
@@ -209,9 +257,9 @@ func (s *Store) notesSince(ctx context.Context, n uint64) (notes [][]byte, err e
 		if k < n {
 			continue
 		}
-		text, err := s.obs.GetBytes(ctx, name(notesPrefix, k))
+		text, err := s.get(ctx, name(notesPrefix, k))
 		if err != nil {
-			return nil, fmt.Errorf("get %s from %s: %w", name(notesPrefix, k), s.Bucket, err)
+			return nil, err
 		}
 		notes = append(notes, pipeline.UnframeNotes(text)...)
 	}

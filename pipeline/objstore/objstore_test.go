@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"corral/internal/natstest"
 	"corral/pipeline"
@@ -95,6 +96,76 @@ func TestStore(t *testing.T) {
 	list, err := obs.List(t.Context())
 	if err != nil || len(list) > 5 {
 		t.Errorf("%d objects are kept, %v", len(list), err)
+	}
+}
+
+// deaf is an object store whose next answers never come.
+type deaf struct {
+	jetstream.ObjectStore
+	lost map[string]int // by what was asked
+}
+
+func (d *deaf) hears(ctx context.Context, what string) error {
+	if d.lost[what] == 0 {
+		return nil
+	}
+	d.lost[what]--
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (d *deaf) List(ctx context.Context, opts ...jetstream.ListObjectsOpt) ([]*jetstream.ObjectInfo, error) {
+	if err := d.hears(ctx, "list"); err != nil {
+		return nil, err
+	}
+	return d.ObjectStore.List(ctx, opts...)
+}
+
+func (d *deaf) GetBytes(ctx context.Context, name string, opts ...jetstream.GetObjectOpt) ([]byte, error) {
+	if err := d.hears(ctx, "get"); err != nil {
+		return nil, err
+	}
+	return d.ObjectStore.GetBytes(ctx, name, opts...)
+}
+
+func (d *deaf) PutBytes(ctx context.Context, name string, data []byte) (*jetstream.ObjectInfo, error) {
+	if err := d.hears(ctx, "put"); err != nil {
+		return nil, err
+	}
+	return d.ObjectStore.PutBytes(ctx, name, data)
+}
+
+func (d *deaf) Delete(ctx context.Context, name string) error {
+	if err := d.hears(ctx, "delete"); err != nil {
+		return err
+	}
+	return d.ObjectStore.Delete(ctx, name)
+}
+
+// TestLostAnswers: an answer that a restart of the server swallowed is asked for
+// again, long before the context of the call ends; one that never comes is an error.
+func TestLostAnswers(t *testing.T) {
+	s := &Store{JS: natstest.Start(t, natstest.JetStream()).JetStream(), Bucket: "STATE", Keep: 1, Patience: 50 * time.Millisecond}
+	for i := range 2 {
+		if i == 1 {
+			s.next = 0
+			s.obs = &deaf{s.obs, map[string]int{"list": 3, "get": 1, "put": 2, "delete": 1}}
+		}
+		if err := errors.Join(s.Note(t.Context(), []byte("n")), s.Save(t.Context(), fmt.Append(nil, "s", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff(map[string]int{"list": 0, "get": 0, "put": 0, "delete": 0}, s.obs.(*deaf).lost); d != "" {
+		t.Error("not asked:", d)
+	}
+	if d := cmp.Diff([]string{"s1: n"}, loaded(t, s, "")); d != "" {
+		t.Error(d)
+	}
+	s.obs.(*deaf).lost["put"] = 1 << 30
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := s.Save(ctx, []byte("never")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "STATE") {
+		t.Errorf("no answer ever: %v", err)
 	}
 }
 
