@@ -17,6 +17,7 @@ import (
 
 	"corral/correlate"
 	"corral/history"
+	"corral/internal/phrase"
 	"corral/pipeline"
 	"corral/rules"
 	"corral/rules/pack"
@@ -215,7 +216,7 @@ func (d *diffFlags) loadBase(ctx context.Context, e env) (*rules.Set, error) {
 	if err := rules.FormatText(e.err, errs, styleOf(e.err)); err != nil {
 		return nil, infra(err)
 	}
-	return nil, exit{exitRules, fmt.Errorf("the rules of the base have mistakes: %s", plural(len(errs), "error"))}
+	return nil, exit{exitRules, fmt.Errorf("the rules of the base have mistakes: %s", phrase.Count(len(errs), "error"))}
 }
 
 // baseFiles reads --base: a path if there is one of that name, else a revision.

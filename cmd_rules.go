@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"corral/internal/phrase"
 	"corral/rules"
 	"corral/rules/pack"
 	"corral/ruletest"
@@ -31,7 +32,7 @@ func loadRules(paths, packs []string, e env) (*rules.Set, error) {
 	if err := rules.FormatText(e.err, errs, styleOf(e.err)); err != nil {
 		return nil, infra(err)
 	}
-	return nil, exit{exitRules, fmt.Errorf("the rules have mistakes: %s", plural(len(errs), "error"))}
+	return nil, exit{exitRules, fmt.Errorf("the rules have mistakes: %s", phrase.Count(len(errs), "error"))}
 }
 
 func compile(paths, packs []string) (*rules.Set, []rules.Diagnostic, error) {
@@ -72,13 +73,6 @@ func styleOf(w io.Writer) rules.TextStyle {
 		width = 0
 	}
 	return rules.TextStyle{Width: width, Color: os.Getenv("NO_COLOR") == ""}
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func cmdCheck(_ context.Context, args []string, e env) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 
+	"corral/internal/phrase"
 	"corral/rules"
 	"corral/ruletest"
 )
@@ -71,7 +72,7 @@ func testResult(rep *ruletest.Report, err error, e env) error {
 		if err := rules.FormatText(e.err, m, styleOf(e.err)); err != nil {
 			return infra(err)
 		}
-		return exit{exitRules, fmt.Errorf("nothing was run: %s", plural(len(m), "mistake"))}
+		return exit{exitRules, fmt.Errorf("nothing was run: %s", phrase.Count(len(m), "mistake"))}
 	}
 	switch {
 	case err != nil:
@@ -79,7 +80,7 @@ func testResult(rep *ruletest.Report, err error, e env) error {
 	case len(rep.Updated) > 0:
 		return nil
 	case rep.Failed > 0:
-		return exit{exitFindings, fmt.Errorf("%s failed", plural(rep.Failed, "test"))}
+		return exit{exitFindings, fmt.Errorf("%s failed", phrase.Count(rep.Failed, "test"))}
 	}
 	return nil
 }

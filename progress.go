@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"corral/correlate"
+	"corral/internal/phrase"
 	"corral/pipeline"
 	"corral/rules"
 )
@@ -116,7 +117,7 @@ func (m *meter) plan(p planned) {
 		{"source", m.src.describe()},
 		{"range", span},
 		{"rules", fmt.Sprintf("%d, from %s", len(p.set.Rules), strings.Join(slices.Concat(p.flags.rules, packNames(p.flags.packs)), ", "))},
-		{"run", fmt.Sprintf("%s, lateness %s", plural(p.flags.workers, "worker"), rules.FormatDuration(p.flags.lateness))},
+		{"run", fmt.Sprintf("%s, lateness %s", phrase.Count(p.flags.workers, "worker"), rules.FormatDuration(p.flags.lateness))},
 	}
 	if len(p.outputs) > 0 {
 		lines = append(lines, [2]string{"output", strings.Join(p.outputs, "; ")})

@@ -12,6 +12,7 @@ import (
 	"corral/correlate"
 	"corral/ingest"
 	"corral/ingest/decode"
+	"corral/internal/phrase"
 	"corral/pipeline"
 	"corral/rules"
 )
@@ -133,7 +134,7 @@ func replay(t *testing.T, set *rules.Set, files ...string) []*correlate.Transiti
 func firings(ts []*correlate.Transition) []string {
 	var names []string
 	for _, tr := range opened(ts) {
-		names = append(names, tr.RuleID+keyText(tr.Key))
+		names = append(names, tr.RuleID+phrase.Key(tr.Key))
 	}
 	return names
 }

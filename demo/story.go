@@ -3,14 +3,13 @@ package demo
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
 
 	"corral/correlate"
+	"corral/internal/phrase"
 )
 
 // story tells on a terminal what is injected and what corral finds. Every method
@@ -51,12 +50,12 @@ func (s *story) transition(tr *correlate.Transition) {
 	var b strings.Builder
 	switch {
 	case tr.State == "resolved":
-		fmt.Fprintf(&b, "  ✔ %s  resolved  %s%s  after %s, %d events\n", clock(tr.ChangedAt), tr.RuleID, keyText(tr.Key),
+		fmt.Fprintf(&b, "  ✔ %s  resolved  %s%s  after %s, %d events\n", clock(tr.ChangedAt), tr.RuleID, phrase.Key(tr.Key),
 			time.Duration(tr.DurationMS)*time.Millisecond, tr.EventCount)
 	case tr.Rev > 1:
-		fmt.Fprintf(&b, "  ▲ %s  %-8s  %s%s  %s: %s\n", clock(tr.ChangedAt), tr.Severity, tr.RuleID, keyText(tr.Key), tr.Cause, tr.Title)
+		fmt.Fprintf(&b, "  ▲ %s  %-8s  %s%s  %s: %s\n", clock(tr.ChangedAt), tr.Severity, tr.RuleID, phrase.Key(tr.Key), tr.Cause, tr.Title)
 	default:
-		fmt.Fprintf(&b, "  ● %s  %-8s  %s%s%s\n    %s\n", clock(tr.ChangedAt), tr.Severity, tr.RuleID, keyText(tr.Key), quiet(tr), tr.Title)
+		fmt.Fprintf(&b, "  ● %s  %-8s  %s%s%s\n    %s\n", clock(tr.ChangedAt), tr.Severity, tr.RuleID, phrase.Key(tr.Key), quiet(tr), tr.Title)
 		writeEvidence(&b, tr.Evidence)
 	}
 	s.tell(b.String())
@@ -91,7 +90,7 @@ func (s *story) status(sys *System, ts []*correlate.Transition) {
 	}
 	for _, tr := range latest(ts) {
 		if tr.State == "open" {
-			fmt.Fprintf(&b, "  open since %s  %-8s  %s%s  %s\n", clock(tr.OpenedAt), tr.Severity, tr.RuleID, keyText(tr.Key), tr.Title)
+			fmt.Fprintf(&b, "  open since %s  %-8s  %s%s  %s\n", clock(tr.OpenedAt), tr.Severity, tr.RuleID, phrase.Key(tr.Key), tr.Title)
 		}
 	}
 	if b.Len() == 0 {
@@ -153,11 +152,3 @@ func (o *outcome) row(i int, e Expectation, ended map[string]bool) string {
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
-
-func keyText(key map[string]string) string {
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(key)) {
-		fmt.Fprintf(&b, " %s=%s", k, key[k])
-	}
-	return b.String()
-}

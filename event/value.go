@@ -1,6 +1,9 @@
 package event
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // ValueKind is the type of a Value.
 type ValueKind uint8
@@ -60,6 +63,17 @@ func (v Value) Box() any {
 		return v.Any
 	}
 	return nil
+}
+
+// Number returns an integer or a float as a float64; false for all else, NaN too.
+func (v Value) Number() (float64, bool) {
+	switch v.Kind {
+	case Int:
+		return float64(v.Int), true
+	case Float:
+		return v.Float, !math.IsNaN(v.Float)
+	}
+	return 0, false
 }
 
 func (v Value) clone() Value {

@@ -35,8 +35,8 @@ func distance(n *rules.Node) float64 {
 		}
 		return least
 	}
-	l, okL := number(n.Left)
-	r, okR := number(n.Right)
+	l, okL := n.Left.Number()
+	r, okR := n.Right.Number()
 	switch {
 	case n.Cmp == "" && n.Outcome == rules.False:
 		return flat
@@ -44,16 +44,6 @@ func distance(n *rules.Node) float64 {
 		return missing
 	}
 	return 1 + math.Abs(l-r)/max(1, math.Abs(r))
-}
-
-func number(v event.Value) (float64, bool) {
-	switch v.Kind {
-	case event.Int:
-		return float64(v.Int), true
-	case event.Float:
-		return v.Float, !math.IsNaN(v.Float)
-	}
-	return 0, false
 }
 
 // changes names the smallest change of a condition's numbers by which it would have
@@ -97,8 +87,8 @@ func change(n *rules.Node) (text string, ok bool) {
 
 // limit is a comparison with a limit that its left side reaches.
 func limit(n *rules.Node) (string, bool) {
-	have, okL := number(n.Left)
-	_, okR := number(n.Right)
+	have, okL := n.Left.Number()
+	_, okR := n.Right.Number()
 	if !n.Const || !okL || !okR || n.Cmp == "==" {
 		return "", false
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"corral/correlate"
+	"corral/internal/phrase"
 	"corral/rules"
 )
 
@@ -372,7 +373,7 @@ func (p *play) inTime() []string {
 	}
 	first := late[0]
 	return []string{fmt.Sprintf("%s that came later than --lateness %s allows, the first of %s (%s)",
-		plural(len(late), "event"), p.w.Lateness, p.w.stamp(first.When()), first.EventID())}
+		phrase.Count(len(late), "event"), p.w.Lateness, p.w.stamp(first.When()), first.EventID())}
 }
 
 // progress says how far the engine came with the key.
@@ -385,7 +386,7 @@ func (w *Window) progress(out io.Writer, p *play) {
 	case r.Change != nil:
 		w.changeProgress(out)
 	case r.Kind == rules.EventKind:
-		fmt.Fprintf(out, "  %s met the rule, the last at %s\n", plural(len(w.kept), "event"), w.last())
+		fmt.Fprintf(out, "  %s met the rule, the last at %s\n", phrase.Count(len(w.kept), "event"), w.last())
 	}
 }
 
@@ -461,5 +462,5 @@ func (w *Window) changeProgress(out io.Writer) {
 	if len(values) > 8 {
 		values, more = values[:8], ", …"
 	}
-	fmt.Fprintf(out, "  %s of %s, in %s: %s%s\n", plural(len(seen), "value"), w.Rule.Args[0].Text(), plural(len(w.kept), "event"), strings.Join(values, ", "), more)
+	fmt.Fprintf(out, "  %s of %s, in %s: %s%s\n", phrase.Count(len(seen), "value"), w.Rule.Args[0].Text(), phrase.Count(len(w.kept), "event"), strings.Join(values, ", "), more)
 }

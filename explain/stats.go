@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"corral/event"
+	"corral/internal/phrase"
 	"corral/rules"
 )
 
@@ -144,9 +145,9 @@ func (s *stats) write(w io.Writer, r *rules.Rule, key map[string]string) {
 	}
 	have := ""
 	if len(key) > 0 {
-		have = " had" + keyText(key)
+		have = " had" + phrase.Key(key)
 	}
-	fmt.Fprintf(w, "  %s%s, %d of them met the rule\n", plural(s.events, "event"), have, s.matched)
+	fmt.Fprintf(w, "  %s%s, %d of them met the rule\n", phrase.Count(s.events, "event"), have, s.matched)
 	part := "match"
 	for _, o := range s.operands {
 		indent := "    "

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"corral/correlate"
+	"corral/internal/phrase"
 )
 
 // RuleText is a rule as it was.
@@ -23,8 +24,8 @@ type RuleText struct {
 // finds the text of a rule's version.
 func Timeline(w io.Writer, ts []*correlate.Transition, loc *time.Location, rule func(t *correlate.Transition) (RuleText, bool)) {
 	last := ts[len(ts)-1]
-	fmt.Fprintf(w, "%s%s  %s  %s  %s  %s%s\n", last.RuleID, keyText(last.Key), last.Severity, last.State,
-		time.Duration(last.DurationMS)*time.Millisecond, plural(last.EventCount, "event"), episode(last))
+	fmt.Fprintf(w, "%s%s  %s  %s  %s  %s%s\n", last.RuleID, phrase.Key(last.Key), last.Severity, last.State,
+		time.Duration(last.DurationMS)*time.Millisecond, phrase.Count(last.EventCount, "event"), episode(last))
 	fmt.Fprintf(w, "%s\n", last.Title)
 	if last.Summary != "" {
 		fmt.Fprintf(w, "%s\n", strings.TrimSpace(last.Summary))
@@ -105,7 +106,7 @@ func cause(t *correlate.Transition) string {
 	case "severity":
 		return "severity " + t.Severity
 	case "growth":
-		return "grown to " + plural(t.EventCount, "event")
+		return "grown to " + phrase.Count(t.EventCount, "event")
 	}
 	return t.Cause
 }

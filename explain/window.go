@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"corral/correlate"
 	"corral/event"
+	"corral/internal/phrase"
 	"corral/rules"
 )
 
@@ -113,7 +113,7 @@ func (w *Window) Transition(t *correlate.Transition) {
 // Write says whether and why the rule fired between From and To, or what came
 // nearest to it and what would have made it fire.
 func (w *Window) Write(out io.Writer) {
-	who := w.Rule.ID + keyText(w.Key)
+	who := w.Rule.ID + phrase.Key(w.Key)
 	span := fmt.Sprintf("between %s and %s UTC", w.From.UTC().Format("2006-01-02 15:04:05"), w.To.UTC().Format("2006-01-02 15:04:05"))
 	if here := w.within(w.told); len(here) > 0 {
 		fmt.Fprintf(out, "%s: fired %s\n", who, span)
@@ -128,7 +128,7 @@ func (w *Window) Write(out io.Writer) {
 	}
 	w.stats.write(out, w.Rule, w.Key)
 	if w.nokey > 0 {
-		fmt.Fprintf(out, "  %s matched but had no %s, and so were dropped\n", plural(w.nokey, "event"), strings.Join(w.Rule.KeyNames, ", "))
+		fmt.Fprintf(out, "  %s matched but had no %s, and so were dropped\n", phrase.Count(w.nokey, "event"), strings.Join(w.Rule.KeyNames, ", "))
 	}
 	fmt.Fprintf(out, "  rule %s:%d, hash %s\n", w.Rule.File, w.Rule.Line, w.Rule.LogicHash)
 }
@@ -169,7 +169,7 @@ func (w *Window) fired(out io.Writer, ts []*correlate.Transition) {
 
 // saw writes the condition as it was at an instant.
 func (w *Window) saw(out io.Writer, at int64) {
-	cond := condition(w.Rule)
+	cond := w.Rule.Condition()
 	if cond == nil {
 		return
 	}
@@ -183,16 +183,6 @@ func (w *Window) saw(out io.Writer, at int64) {
 
 func (p *point) env() *rules.Env { return &rules.Env{Aggs: p.aggs, Key: p.key} }
 
-func condition(r *rules.Rule) *rules.Expr {
-	switch {
-	case r.Threshold != nil:
-		return r.Threshold.Condition
-	case r.Temporal != nil:
-		return r.Temporal.Condition
-	}
-	return nil
-}
-
 // Fires says whether the rule, given the events of the key alone, opens an incident
 // between From and To.
 func (w *Window) Fires() bool { return w.play().fires(w.Rule) }
@@ -203,7 +193,7 @@ func (w *Window) Why(out io.Writer) { w.why(out) }
 func (w *Window) why(out io.Writer) {
 	p := w.play()
 	if n := len(w.late()); n > 0 {
-		fmt.Fprintf(out, "  %s came too late to count (lateness %s)\n", plural(n, "event"), w.Lateness)
+		fmt.Fprintf(out, "  %s came too late to count (lateness %s)\n", phrase.Count(n, "event"), w.Lateness)
 	}
 	switch {
 	case len(w.kept) == 0 && w.Rule.Absence == nil:
@@ -216,12 +206,12 @@ func (w *Window) why(out io.Writer) {
 	best := w.nearest()
 	if best != nil {
 		fmt.Fprintf(out, "  nearest miss  %s%s\n", w.stamp(time.Unix(0, best.at)), w.held(best))
-		tree(out, condition(w.Rule).Explain(best.env()), 2)
+		tree(out, w.Rule.Condition().Explain(best.env()), 2)
 	}
 	w.progress(out, p)
 	var would []string
 	if best != nil {
-		would = append(would, changes(condition(w.Rule).Explain(best.env()))...)
+		would = append(would, changes(w.Rule.Condition().Explain(best.env()))...)
 	}
 	if w.more {
 		fmt.Fprintf(out, "  (more than %d events met the rule: what would have fired is not tried)\n", maxKept)
@@ -248,7 +238,7 @@ func (w *Window) name() string {
 
 // held says of an evaluation whose condition was true why that was not enough.
 func (w *Window) held(p *point) string {
-	if ok, _ := condition(w.Rule).Bool(p.env()); !ok {
+	if ok, _ := w.Rule.Condition().Bool(p.env()); !ok {
 		return ""
 	}
 	if w.Rule.For > 0 {
@@ -264,13 +254,13 @@ func (w *Window) stormed(out io.Writer) bool {
 		return false
 	}
 	t := here[len(here)-1]
-	fmt.Fprintf(out, "  limits.open (%d) was reached: the key is counted in the collapsed incident %s (%s)\n", w.Rule.Limits.Open, t.IncidentID, plural(t.DistinctKeys, "key"))
+	fmt.Fprintf(out, "  limits.open (%d) was reached: the key is counted in the collapsed incident %s (%s)\n", w.Rule.Limits.Open, t.IncidentID, phrase.Count(t.DistinctKeys, "key"))
 	return true
 }
 
 // nearest is the evaluation whose condition was nearest to holding.
 func (w *Window) nearest() *point {
-	cond := condition(w.Rule)
+	cond := w.Rule.Condition()
 	if cond == nil {
 		return nil
 	}
@@ -295,24 +285,9 @@ func (w *Window) stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.999999999Z07:00")
 }
 
-func keyText(key map[string]string) string {
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(key)) {
-		fmt.Fprintf(&b, " %s=%s", k, key[k])
-	}
-	return b.String()
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // said is a transition in words.
 func said(t *correlate.Transition) string {
-	words := []string{t.State + " (" + t.Cause + ")", plural(t.EventCount, "event"), t.IncidentID}
+	words := []string{t.State + " (" + t.Cause + ")", phrase.Count(t.EventCount, "event"), t.IncidentID}
 	switch {
 	case t.Suppressed:
 		words = append(words, "not notified: "+strings.Join(t.SuppressedBy, ", "))

@@ -43,10 +43,7 @@ type Rev struct {
 }
 
 // Book puts incidents together from revisions, which come in any order.
-type Book struct {
-	byID map[string]*Incident
-	revs int
-}
+type Book struct{ byID map[string]*Incident }
 
 // Add takes a revision.
 func (b *Book) Add(t *correlate.Transition) *Incident {
@@ -59,7 +56,6 @@ func (b *Book) Add(t *correlate.Transition) *Incident {
 		b.byID[t.IncidentID] = x
 	}
 	x.add(t)
-	b.revs++
 	return x
 }
 
@@ -94,9 +90,6 @@ func (b *Book) Incidents() []*Incident {
 	slices.SortFunc(out, compareIncidents)
 	return out
 }
-
-// Revisions is how many were added.
-func (b *Book) Revisions() int { return b.revs }
 
 func compareIncidents(a, b *Incident) int {
 	return cmp.Or(a.OpenedAt.Compare(b.OpenedAt), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ID, b.ID))

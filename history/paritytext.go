@@ -5,17 +5,19 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"corral/internal/phrase"
 )
 
 // Write says in words what differs.
 func (p *Parity) Write(w io.Writer) error {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "live   %s, %s\nbatch  %s, %s\nequal  %s, %s\n",
-		plural(p.Live.Incidents, "incident"), plural(p.Live.Revisions, "revision"),
-		plural(p.Batch.Incidents, "incident"), plural(p.Batch.Revisions, "revision"),
-		plural(p.Equal.Incidents, "incident"), plural(p.Equal.Revisions, "revision"))
+		phrase.Count(p.Live.Incidents, "incident"), phrase.Count(p.Live.Revisions, "revision"),
+		phrase.Count(p.Batch.Incidents, "incident"), phrase.Count(p.Batch.Revisions, "revision"),
+		phrase.Count(p.Equal.Incidents, "incident"), phrase.Count(p.Equal.Revisions, "revision"))
 	if p.Unknown > 0 {
-		fmt.Fprintf(b, "%s began before what was read and cannot be compared\n", plural(p.Unknown, "incident"))
+		fmt.Fprintf(b, "%s began before what was read and cannot be compared\n", phrase.Count(p.Unknown, "incident"))
 	}
 	for i := range p.Different {
 		p.Different[i].write(b)
@@ -23,7 +25,7 @@ func (p *Parity) Write(w io.Writer) error {
 	if len(p.Different) == 0 {
 		b.WriteString("no difference\n")
 	} else {
-		fmt.Fprintf(b, "\n%s: %s\n", plural(len(p.Different), "difference"), p.kinds())
+		fmt.Fprintf(b, "\n%s: %s\n", phrase.Count(len(p.Different), "difference"), p.kinds())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -60,13 +62,6 @@ func (p *Parity) kinds() string {
 		order[i] = fmt.Sprintf("%d %s", n[k], k)
 	}
 	return strings.Join(order, ", ")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // clean keeps control characters of logs from a terminal.

@@ -70,7 +70,7 @@ func newPeaks() *peaks {
 // trace is a lane's correlate.Options.Trace.
 func (p *peaks) trace(side int, t correlate.TraceEvent) {
 	name := p.want[side][t.Rule.ID]
-	if name == "" || condition(t.Rule) == nil {
+	if name == "" || t.Rule.Condition() == nil {
 		return
 	}
 	p.evals = append(p.evals, eval{
@@ -187,7 +187,7 @@ func gaugeOf(r *rules.Rule) gauge {
 	if len(r.Aggs) > 0 {
 		g.agg = 0
 	}
-	cond := condition(r)
+	cond := r.Condition()
 	if cond == nil {
 		return g
 	}
@@ -204,16 +204,6 @@ func gaugeOf(r *rules.Rule) gauge {
 }
 
 func squeeze(s string) string { return strings.ReplaceAll(s, " ", "") }
-
-func condition(r *rules.Rule) *rules.Expr {
-	switch {
-	case r.Threshold != nil:
-		return r.Threshold.Condition
-	case r.Temporal != nil:
-		return r.Temporal.Condition
-	}
-	return nil
-}
 
 func (g gauge) score(aggs []event.Value) float64 {
 	v, ok := number(aggs, g.agg)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"corral/internal/phrase"
 	"corral/rules"
 )
 
@@ -17,7 +18,7 @@ func howDifferent(x, y *Incident) string {
 		add("severity %s (was %s)", y.Severity, x.Severity)
 	}
 	if a, b := len(x.Pages), len(y.Pages); a != b {
-		add("%s (was %d)", plural(b, "page"), a)
+		add("%s (was %d)", phrase.Count(b, "page"), a)
 	}
 	if s := shift(x.OpenedAt, y.OpenedAt); s != "" {
 		add("opens %s", s)
@@ -100,7 +101,7 @@ func (d *Diff) missing(r row, side int, x *Incident, others []*Incident, changes
 // incident: "peak 7 of 10 (was 7 of 5)".
 func (d *Diff) missed(rule *rules.Rule, side int, x *Incident) string {
 	near := d.near[fmt.Sprint(1-side, x.ID)]
-	if near == nil || condition(rule) == nil {
+	if near == nil || rule.Condition() == nil {
 		return ""
 	}
 	mine, its := &near.Sides[side], &near.Sides[1-side]

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"corral/internal/phrase"
 )
 
 // Layout says how a report looks.
@@ -21,7 +23,7 @@ const when = "2006-01-02 15:04:05"
 // WriteText writes the report for a terminal.
 func (r *Report) WriteText(w io.Writer, l Layout) error {
 	b := &strings.Builder{}
-	fmt.Fprintf(b, "%s; %d of %s changed\n", l.Heading, r.Changed, plural(r.Total, "rule"))
+	fmt.Fprintf(b, "%s; %d of %s changed\n", l.Heading, r.Changed, phrase.Count(r.Total, "rule"))
 	if len(r.Rules) == 0 {
 		b.WriteString("no incident differs\n")
 	} else {
@@ -168,7 +170,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // WriteMarkdown writes the report as a review comment.
 func (r *Report) WriteMarkdown(w io.Writer, l Layout) error {
 	b := &strings.Builder{}
-	fmt.Fprintf(b, "%s; **%d of %s changed**\n", markdown(l.Heading), r.Changed, plural(r.Total, "rule"))
+	fmt.Fprintf(b, "%s; **%d of %s changed**\n", markdown(l.Heading), r.Changed, phrase.Count(r.Total, "rule"))
 	if len(r.Rules) == 0 {
 		b.WriteString("\nNo incident differs.\n")
 	} else {

@@ -183,7 +183,7 @@ func (p polarity) fixedComparison(n *ast.BinaryNode) tri {
 		}
 	}
 	v, _ := constValue(other)
-	c, ok := number(fromVM(v))
+	c, ok := fromVM(v).Number()
 	id, isName := side.(*ast.IdentifierNode)
 	if !ok || !isName || !p.neverNegative(id.Value) {
 		return tUnknown

@@ -21,11 +21,11 @@ func arith(op string, a, b event.Value) event.Value {
 	if a.Kind == event.Tree || b.Kind == event.Tree {
 		return arithTimes(op, a, b)
 	}
-	x, ok := number(a)
+	x, ok := a.Number()
 	if !ok {
 		return event.Value{}
 	}
-	y, ok := number(b)
+	y, ok := b.Number()
 	if !ok {
 		return event.Value{}
 	}

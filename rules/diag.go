@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/rivo/uniseg"
+
+	"corral/internal/phrase"
 )
 
 // Diagnostic is one finding of the checker, with the place it is about.
@@ -251,26 +253,19 @@ func Summary(files, rules int, diags []Diagnostic) string {
 		errors++
 		bad[d.File] = true
 	}
-	s := fmt.Sprintf("%s, %s: ", plural(files, "file"), plural(rules, "rule"))
+	s := fmt.Sprintf("%s, %s: ", phrase.Count(files, "file"), phrase.Count(rules, "rule"))
 	switch {
 	case errors+warnings == 0:
 		s += "no findings."
 	case warnings == 0:
-		s += plural(errors, "error") + "."
+		s += phrase.Count(errors, "error") + "."
 	case errors == 0:
-		s += plural(warnings, "warning") + "."
+		s += phrase.Count(warnings, "warning") + "."
 	default:
-		s += plural(errors, "error") + ", " + plural(warnings, "warning") + "."
+		s += phrase.Count(errors, "error") + ", " + phrase.Count(warnings, "warning") + "."
 	}
 	if len(bad) > 0 {
-		s += "  " + plural(len(bad), "file") + " unusable."
+		s += "  " + phrase.Count(len(bad), "file") + " unusable."
 	}
 	return s
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

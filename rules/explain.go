@@ -64,6 +64,18 @@ func (n *Node) Walk(f func(*Node)) {
 // Match is the rule's `match`, nil if it reads everything.
 func (r *Rule) Match() *Expr { return r.match }
 
+// Condition is what a threshold or temporal rule asks of its window; nil for the
+// other kinds, which have none.
+func (r *Rule) Condition() *Expr {
+	switch {
+	case r.Threshold != nil:
+		return r.Threshold.Condition
+	case r.Temporal != nil:
+		return r.Temporal.Condition
+	}
+	return nil
+}
+
 // GroupBy returns the expressions of a group key, by step or event type where they
 // differ (then under its name, else under "").
 func (r *Rule) GroupBy(i int) map[string]*Expr {

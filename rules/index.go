@@ -109,7 +109,7 @@ func (m *Matcher) probeAttr(f *indexField, v event.Value) {
 		return
 	}
 	m.visit(f.oddText)
-	n, ok := number(v)
+	n, ok := v.Number()
 	if !ok {
 		m.visit(f.oddNum)
 		m.visit(f.there)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"corral/internal/phrase"
 )
 
 func (b *builder) absence(m *mapping) {
@@ -176,7 +178,7 @@ func (b *builder) expectKey(n *yaml.Node) []string {
 		}
 	}
 	if len(nodes) != len(names) {
-		b.fail(n, codeExpect, fmt.Sprintf("a key has %s (%s), this has %d", plural(len(names), "value"), listing(names), len(nodes)), "", "")
+		b.fail(n, codeExpect, fmt.Sprintf("a key has %s (%s), this has %d", phrase.Count(len(names), "value"), listing(names), len(nodes)), "", "")
 		return nil
 	}
 	values := make([]string, len(nodes))

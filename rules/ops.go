@@ -111,11 +111,11 @@ func order(a, b event.Value) (int, bool) {
 	case a.Kind == event.Tree && b.Kind == event.Tree:
 		return orderTimes(a.Any, b.Any)
 	}
-	x, ok := number(a)
+	x, ok := a.Number()
 	if !ok {
 		return 0, false
 	}
-	y, ok := number(b)
+	y, ok := b.Number()
 	if !ok {
 		return 0, false
 	}

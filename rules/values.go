@@ -18,17 +18,6 @@ func numValue(f float64) event.Value { return event.Value{Kind: event.Float, Flo
 
 func strValue(s string) event.Value { return event.Value{Kind: event.String, Str: s} }
 
-// number is v as a float64; false if it is none or not a number in the IEEE sense.
-func number(v event.Value) (float64, bool) {
-	switch v.Kind {
-	case event.Int:
-		return float64(v.Int), true
-	case event.Float:
-		return v.Float, !math.IsNaN(v.Float)
-	}
-	return 0, false
-}
-
 // member is base[prop]: a key of a map, an index of a list. Nil if there is none.
 func member(base, prop event.Value) event.Value {
 	if base.Kind != event.Tree {

@@ -204,7 +204,7 @@ func equalWitness(id *ident, v any) witness {
 			w.share = 0.7
 		}
 	case event.Int, event.Float:
-		f, ok := number(x)
+		f, ok := x.Number()
 		if !ok {
 			return noWitness
 		}
@@ -241,7 +241,7 @@ func (w witness) odd(id *ident, kind probeKind) witness {
 const limitShare = 0.21 // after an equality that is no better
 
 func orderWitness(op string, id *ident, v any) witness {
-	f, ok := number(event.Of(v))
+	f, ok := event.Of(v).Number()
 	if !ok || id.field != nil && id.field.text != nil {
 		return noWitness
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"corral/correlate"
+	"corral/internal/phrase"
 )
 
 // difference is a place where the timeline is not the one expected.
@@ -236,13 +237,5 @@ func offset(d time.Duration) string {
 
 // line is one row of a timeline.
 func line(start time.Time, t *correlate.Transition) string {
-	return fmt.Sprintf("%-8s %-8s %s%s  %s, %d events", offset(t.ChangedAt.Sub(start)), kindOf(t), t.RuleID, keyText(t.Key), t.Cause, t.EventCount)
-}
-
-func keyText(key map[string]string) string {
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(key)) {
-		fmt.Fprintf(&b, " %s=%s", k, key[k])
-	}
-	return b.String()
+	return fmt.Sprintf("%-8s %-8s %s%s  %s, %d events", offset(t.ChangedAt.Sub(start)), kindOf(t), t.RuleID, phrase.Key(t.Key), t.Cause, t.EventCount)
 }

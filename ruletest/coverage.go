@@ -83,7 +83,7 @@ func (c *coverage) operandsOf(r *runner) {
 			continue
 		}
 		env := &rules.Env{Event: x.event, Aggs: x.aggs, Key: x.values}
-		rc.condition("condition", conditionOf(x.rule), env)
+		rc.condition("condition", x.rule.Condition(), env)
 		if x.rule.Threshold != nil {
 			rc.condition("clear", x.rule.Threshold.Clear, env)
 		}

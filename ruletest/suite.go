@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"corral/correlate"
+	"corral/internal/phrase"
 	"corral/rules"
 )
 
@@ -291,11 +292,11 @@ func (d difference) write(w io.Writer, t *Test) {
 	at := "at " + offset(d.at)
 	switch {
 	case d.want == nil:
-		fmt.Fprintf(w, "    %-9s want  nothing\n    %-9s got   %s %s%s (%s, %d events)\n", at, "", kindOf(d.got), d.got.RuleID, keyText(d.got.Key), d.got.Cause, d.got.EventCount)
+		fmt.Fprintf(w, "    %-9s want  nothing\n    %-9s got   %s %s%s (%s, %d events)\n", at, "", kindOf(d.got), d.got.RuleID, phrase.Key(d.got.Key), d.got.Cause, d.got.EventCount)
 	case d.got == nil:
-		fmt.Fprintf(w, "    %-9s want  %s %s%s   (line %d)\n    %-9s got   nothing\n", at, d.want.Kind, d.want.Rule, keyText(d.want.Key), d.want.Line, "")
+		fmt.Fprintf(w, "    %-9s want  %s %s%s   (line %d)\n    %-9s got   nothing\n", at, d.want.Kind, d.want.Rule, phrase.Key(d.want.Key), d.want.Line, "")
 	default:
-		fmt.Fprintf(w, "    %-9s %s %s%s   (line %d)\n", at, d.want.Kind, d.want.Rule, keyText(d.want.Key), d.want.Line)
+		fmt.Fprintf(w, "    %-9s %s %s%s   (line %d)\n", at, d.want.Kind, d.want.Rule, phrase.Key(d.want.Key), d.want.Line)
 		for _, x := range d.fields {
 			fmt.Fprintf(w, "              %s\n", x)
 		}
@@ -313,7 +314,7 @@ func (s *suite) end(took time.Duration) error {
 		verdict = fmt.Sprintf("FAIL %d of", rep.Failed)
 	}
 	fmt.Fprintf(s.w, "%s %s in %s   (each also run %d ways: shuffled, duplicated, restarted, 2 and 4 shards, batch)\n",
-		verdict, plural(n, "test"), took.Round(time.Millisecond), len(variants)-1)
+		verdict, phrase.Count(n, "test"), took.Round(time.Millisecond), len(variants)-1)
 	if rep.coverage != nil {
 		rep.coverage.write(s.w)
 	}
@@ -326,16 +327,9 @@ func (s *suite) end(took time.Duration) error {
 // nothing: no test ran.
 func (s *suite) nothing() error {
 	if s.opt.Filter != nil && s.skipped > 0 {
-		return fmt.Errorf("no test's name matches --run %s; there are %s", s.opt.Filter, plural(s.skipped, "test"))
+		return fmt.Errorf("no test's name matches --run %s; there are %s", s.opt.Filter, phrase.Count(s.skipped, "test"))
 	}
 	return errors.New("no tests found: `tests:` in a rule, or a file beside it whose name ends in _test.yaml")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // JUnit's XML as CI systems read it.

@@ -12,6 +12,7 @@ import (
 	"corral/explain"
 	"corral/ingest"
 	"corral/ingest/decode"
+	"corral/internal/phrase"
 	"corral/rules"
 )
 
@@ -55,16 +56,16 @@ func (r *runner) why(d difference) string {
 	}
 	until := r.test.Start.Add(d.at)
 	if d.got == nil && d.want.Kind == "open" {
-		return id + keyText(key) + ": " + r.silent(rule, key, until)
+		return id + phrase.Key(key) + ": " + r.silent(rule, key, until)
 	}
 	if d.got != nil && len(rule.Aggs) == 0 {
 		return r.rests(d.got)
 	}
 	last, best := r.nearest(rule, key, until)
 	if last == nil {
-		return fmt.Sprintf("no event met %s%s by then", id, keyText(key))
+		return fmt.Sprintf("no event met %s%s by then", id, phrase.Key(key))
 	}
-	s := fmt.Sprintf("%s%s: %s", id, keyText(last.key), r.state(rule, last))
+	s := fmt.Sprintf("%s%s: %s", id, phrase.Key(last.key), r.state(rule, last))
 	if best != last {
 		s += fmt.Sprintf("\nnearest before: %s", r.state(rule, best))
 	}
@@ -73,10 +74,10 @@ func (r *runner) why(d difference) string {
 
 // rests says what a revision rests on.
 func (r *runner) rests(t *correlate.Transition) string {
-	s := fmt.Sprintf("%s%s: it began at %s, its last event of %d at %s", t.RuleID, keyText(t.Key),
+	s := fmt.Sprintf("%s%s: it began at %s, its last event of %d at %s", t.RuleID, phrase.Key(t.Key),
 		offset(t.StartedAt.Sub(r.test.Start)), t.EventCount, offset(t.LastEventAt.Sub(r.test.Start)))
 	if t.EventCount == 0 {
-		s = fmt.Sprintf("%s%s: nothing has come since %s", t.RuleID, keyText(t.Key), offset(t.StartedAt.Sub(r.test.Start)))
+		s = fmt.Sprintf("%s%s: nothing has come since %s", t.RuleID, phrase.Key(t.Key), offset(t.StartedAt.Sub(r.test.Start)))
 	}
 	for _, st := range t.Steps {
 		s += fmt.Sprintf("\n%s at %s", st.Name, offset(st.At.Sub(r.test.Start)))
@@ -153,18 +154,8 @@ func shown(v event.Value) any {
 	return v.Box()
 }
 
-func conditionOf(r *rules.Rule) *rules.Expr {
-	switch {
-	case r.Threshold != nil:
-		return r.Threshold.Condition
-	case r.Temporal != nil:
-		return r.Temporal.Condition
-	}
-	return nil
-}
-
 func condition(r *rules.Rule) string {
-	if c := conditionOf(r); c != nil {
+	if c := r.Condition(); c != nil {
 		return c.Text()
 	}
 	return ""

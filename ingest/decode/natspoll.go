@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"corral/event"
+	"corral/internal/phrase"
 )
 
 // pollLevel is how bad an answer to a poll is by itself.
@@ -38,11 +39,11 @@ func pollMessage(ev *event.Event, o map[string]any, asset string) string {
 		return asset + " is " + percent(o["fill"]) + " full"
 	case "poll_consumer":
 		return fmt.Sprintf("%s has %d of %d acknowledgements outstanding and %s waiting",
-			asset, num("ack_pending"), num("max_ack_pending"), plural(num("pending"), "message"))
+			asset, num("ack_pending"), num("max_ack_pending"), phrase.Count(num("pending"), "message"))
 	case "poll_replica":
-		return fmt.Sprintf("the replica of %s on %s is %s behind", asset, f.Server, plural(num("lag"), "operation"))
+		return fmt.Sprintf("the replica of %s on %s is %s behind", asset, f.Server, phrase.Count(num("lag"), "operation"))
 	case "poll_server":
-		return fmt.Sprintf("server %s has %s", f.Server, plural(num("connections"), "connection"))
+		return fmt.Sprintf("server %s has %s", f.Server, phrase.Count(num("connections"), "connection"))
 	case "poll_health":
 		return because("health of server "+f.Server, firstText(ev.Error, "ok"))
 	case "poll_conn_closed":

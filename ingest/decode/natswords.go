@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"corral/event"
+	"corral/internal/phrase"
 )
 
 // describe sets level and message.
@@ -125,7 +126,7 @@ func systemMessage(ev *event.Event, o map[string]any, asset string) string {
 		return "the quorum of the meta group was forced on server " + f.Server
 	case "api_limit_reached":
 		n, _ := o["dropped"].(int)
-		return fmt.Sprintf("server %s dropped %s to the JetStream API", f.Server, plural(n, "request"))
+		return fmt.Sprintf("server %s dropped %s to the JetStream API", f.Server, phrase.Count(n, "request"))
 	case "client_connect":
 		return connection(f) + " connected"
 	case "client_disconnect":
@@ -134,7 +135,7 @@ func systemMessage(ev *event.Event, o map[string]any, asset string) string {
 		return because(connection(f)+" was refused", f.Reason)
 	case "account_connections":
 		n, _ := o["conns"].(int)
-		return fmt.Sprintf("account %s has %s on server %s", f.Account, plural(n, "connection"), f.Server)
+		return fmt.Sprintf("account %s has %s on server %s", f.Account, phrase.Count(n, "connection"), f.Server)
 	case "statsz":
 		return "statistics of server " + f.Server
 	case "shutdown":

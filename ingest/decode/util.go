@@ -2,7 +2,6 @@ package decode
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -51,12 +50,4 @@ func goLayout(s string) string {
 		"%T", "15:04:05", "%F", "2006-01-02", "%D", "01/02/06", "%a", "Mon", "%A", "Monday", "%j", "002", "%%", "%",
 	)
 	return r.Replace(s)
-}
-
-// plural writes a count with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
