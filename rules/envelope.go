@@ -157,14 +157,27 @@ func (b *builder) ladderStep(n *yaml.Node, last bool) {
 	b.rule.Severity = append(b.rule.Severity, s)
 }
 
+// instant says why the condition of the rule holds at an instant only, "" if it
+// may last.
+func (b *builder) instant() (why, help string) {
+	r := b.rule
+	switch {
+	case r.Kind == EventKind || r.Kind == ChangeKind || r.Kind == SequenceKind:
+		return fmt.Sprintf("in a rule of kind %s: its condition holds at an instant", r.Kind), "help: use threshold to ask that something goes on"
+	case r.Threshold != nil && r.Threshold.AtClose, r.Temporal != nil && r.Temporal.AtClose:
+		return "here: too few events is decided at the instant a window ends", "help: a longer window asks for longer; keep_firing_for bridges those in between"
+	}
+	return "", ""
+}
+
 func (b *builder) timing() {
 	r := b.rule
 	if e, ok := b.doc.get("for"); ok {
 		r.For, _ = b.duration(e)
-		instant := r.Kind == EventKind || r.Kind == ChangeKind || r.Kind == SequenceKind
-		if _, own := b.doc.body.get("for"); instant && r.For > 0 && own {
-			b.fail(e.key, codeFor, fmt.Sprintf("`for` means nothing in a rule of kind %s: its condition holds at an instant", r.Kind), "", "help: use threshold to ask that something goes on")
-		} else if instant {
+		why, help := b.instant()
+		if _, own := b.doc.body.get("for"); why != "" && r.For > 0 && own {
+			b.fail(e.key, codeFor, "`for` means nothing "+why, "", help)
+		} else if why != "" {
 			r.For = 0
 		}
 	}

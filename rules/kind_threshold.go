@@ -28,6 +28,9 @@ func (b *builder) threshold(m *mapping) {
 		if t.Clear != nil && (polarity{t.Clear.names, b.rule.Aggs}).fixed(t.Clear.root) == tFalse {
 			b.fail(e.value, codeNever, "`clear` is never true: the incident would not resolve", "", "")
 		}
+		if t.AtClose {
+			b.fail(e.key, codeConflict, "`clear` does not go with a condition that is decided when a window ends: it holds at that instant only", "", "help: keep_firing_for says how long the incident outlasts it")
+		}
 	}
 }
 

@@ -237,7 +237,7 @@ var pages = map[string]Page{
 		Right:   ruleWith(`match: message == "heartbeat"`, "absence: {every: 5m, min: 5}"),
 	},
 	codeFor: {
-		Title: "`for` on an instant", Meaning: "Rules of kind event, change and sequence fire at an instant; there is no condition that could go on holding.",
+		Title: "`for` on an instant", Meaning: "Rules of kind event, change and sequence fire at an instant; there is no condition that could go on holding. Nor is there\nwhere too few events are asked for: that is decided when a window ends, and true at that instant.",
 		Wrong: ruleWith(`match: level == "error"`, "for: 5m", "event: {}"), Right: ruleWith(`match: level == "error"`, "for: 5m", thresholdLine),
 	},
 	codeRuleID: {
