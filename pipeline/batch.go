@@ -136,6 +136,7 @@ func (l *Lane) take(t *correlate.Transition) {
 	t.Mode, t.RunID = cmp.Or(l.Mode, "batch"), l.RunID
 	t.RulesGen = 1 // a run has one generation, as a worker has until its first reload
 	t.DetectedAt = l.now().UTC()
+	t.DetectLagMS = t.DetectedAt.Sub(t.ChangedAt).Milliseconds()
 	l.Counters.note(t)
 	l.hold.add(t)
 }

@@ -105,6 +105,9 @@ func bare(t testing.TB, ts []*correlate.Transition) []string {
 	var out []string
 	for _, tr := range ts {
 		c := *tr
+		if lag := c.DetectedAt.Sub(c.ChangedAt).Milliseconds(); c.DetectLagMS != lag {
+			t.Errorf("%s rev %d: detect_lag_ms is %d, detected_at - changed_at %d", c.IncidentID, c.Rev, c.DetectLagMS, lag)
+		}
 		c.DetectedAt, c.DetectLagMS, c.Mode, c.RunID = time.Time{}, 0, "", ""
 		c.InputFirstSeq, c.InputLastSeq, c.TruncatedEnd = 0, 0, false
 		data, err := json.Marshal(&c)
