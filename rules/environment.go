@@ -9,16 +9,33 @@ import (
 	"github.com/expr-lang/expr/conf"
 )
 
+// defaults are expr's own settings. Its tables are only read: all expressions share
+// them, for filling one of its own costs more than parsing does.
+var defaults = conf.CreateNew()
+
+// exprConfig has expr know these functions and its own.
+func exprConfig(functions conf.FunctionsTable) *conf.Config {
+	return &conf.Config{
+		ShortCircuit: defaults.ShortCircuit, MaxNodes: defaults.MaxNodes,
+		ConstFns: defaults.ConstFns, Functions: functions, Builtins: defaults.Builtins, Disabled: defaults.Disabled,
+	}
+}
+
 // config is what expr's checker and compiler need to know of a resolved tree.
 func (a *analysis) config() *conf.Config {
-	c := conf.CreateNew()
-	c.Optimize = false
+	c := exprConfig(checkedFunctions)
 	c.Env = flatEnv(a.idents)
-	for name, types := range ownFunctions {
-		c.Functions[name] = typedFunction(name, types)
-	}
 	return c
 }
+
+// checkedFunctions are ownFunctions with their types.
+var checkedFunctions = func() conf.FunctionsTable {
+	t := conf.FunctionsTable{}
+	for name, types := range ownFunctions {
+		t[name] = typedFunction(name, types)
+	}
+	return t
+}()
 
 func typedFunction(name string, types []any) *builtin.Function {
 	f := &builtin.Function{Name: name, Func: func(...any) (any, error) { return nil, nil }}

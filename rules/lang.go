@@ -2,6 +2,8 @@ package rules
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -130,17 +132,29 @@ func (a *analysis) failAggregateHere(from, to int, name string) {
 // parseConfig makes the parser read aggregates as calls, not as expr's own
 // functions over arrays, where there is a window.
 func (a *analysis) parseConfig() *conf.Config {
-	c := conf.CreateNew()
-	c.MaxNodes = maxExprNodes * 2
+	c := exprConfig(namedFunctions)
 	if a.sc.aggs != nil {
-		for name := range aggNames {
-			c.Functions[name] = &builtin.Function{Name: name}
+		c = exprConfig(windowFunctions)
+	}
+	c.MaxNodes = maxExprNodes * 2
+	return c
+}
+
+// namedFunctions are what the parser is to read as calls: ownFunctions, and over a
+// window the aggregates.
+var (
+	namedFunctions  = makeNamed(maps.Keys(ownFunctions))
+	windowFunctions = makeNamed(maps.Keys(ownFunctions), maps.Keys(aggNames))
+)
+
+func makeNamed(names ...iter.Seq[string]) conf.FunctionsTable {
+	t := conf.FunctionsTable{}
+	for _, some := range names {
+		for name := range some {
+			t[name] = &builtin.Function{Name: name}
 		}
 	}
-	for name := range ownFunctions {
-		c.Functions[name] = &builtin.Function{Name: name}
-	}
-	return c
+	return t
 }
 
 // any is a placeholder for what was reported already: any type goes.

@@ -108,9 +108,7 @@ func compileVM(root ast.Node, idents map[string]*ident) (*program, error) {
 }
 
 func vmConfig(idents map[string]*ident) *conf.Config {
-	c := conf.CreateNew()
-	c.Optimize = false
+	c := exprConfig(vmFunctions)
 	c.Env = vmEnv(idents)
-	c.Functions = vmFunctions
 	return c
 }
