@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,47 +120,34 @@ func (w *worker) watch(ctx context.Context, hup <-chan os.Signal) {
 			}
 			why = "files changed"
 		}
-		if _, err := w.reload(ctx, why); err != nil {
-			w.log.Error("reload", "by", why, "error", err)
+		if rep, err := w.reload(ctx, why); err != nil {
+			w.log.Error("reload", "by", why, "error", err, "mistakes", rep.Stale())
 		}
 	}
 }
 
-// reloadReport is what a reload did: the log line, and the answer of POST
-// /-/reload.
-type reloadReport struct {
-	By          string             `json:"by"`
-	Generation  uint64             `json:"generation"`
-	Result      correlate.Reloaded `json:"result"`
-	Stale       []string           `json:"stale,omitempty"`
-	Held        []string           `json:"held,omitempty"` // rules that vanished, and go on for --remove-grace
-	Diagnostics []string           `json:"diagnostics,omitempty"`
-}
-
-func (w *worker) reload(ctx context.Context, by string) (*reloadReport, error) {
+func (w *worker) reload(ctx context.Context, by string) (*reload.Report, error) {
 	w.reloading.Lock()
 	defer w.reloading.Unlock()
+	rep := &reload.Report{By: by, Before: w.stream.Generation(), After: w.stream.Generation(), Grace: w.flags.removeGrace}
+	began := time.Now()
 	res, err := w.loader.Load()
-	rep := &reloadReport{By: by, Generation: w.stream.Generation(), Stale: res.Stale, Held: res.Held}
-	for _, d := range res.Diagnostics {
-		if d.IsError() {
-			rep.Diagnostics = append(rep.Diagnostics, d.String())
-		}
-	}
+	rep.Result = res
 	if err != nil {
+		rep.Refused = err
 		return rep, err
 	}
-	if rep.Result, err = w.stream.Reload(ctx, res.Set, staleProblems(res)); err != nil {
+	if rep.Done, err = w.stream.Reload(ctx, res.Set, staleProblems(res)); err != nil {
+		rep.Refused = err
 		return rep, err
 	}
-	rep.Generation = w.stream.Generation()
+	rep.After, rep.Took = w.stream.Generation(), time.Since(began)
+	w.loader.Took(rep.After)
 	w.keepTexts(res.Set)
 	w.setStale(res.Stale)
-	w.log.Info("rules reloaded", "by", by, "generation", rep.Generation, "result", summarize(rep.Result), "stale", res.Stale, "held", res.Held)
-	if len(res.Stale) > 0 {
-		return rep, fmt.Errorf("files with mistakes keep their last good rules: %s\n%s", strings.Join(res.Stale, ", "), strings.Join(rep.Diagnostics, "\n"))
-	}
-	return rep, nil
+	w.log.Info("rules reloaded", "by", by, "generation", rep.After, "before", rep.Before, "content", res.Content,
+		"result", summarize(rep.Done), "changes", rep.Changes(), "stale", res.Stale, "held", res.Held)
+	return rep, rep.Err()
 }
 
 // keepTexts stores the rules as they are written, so that incidents can be
@@ -193,7 +180,8 @@ func summarize(r correlate.Reloaded) string {
 	return strings.Join(parts, ", ")
 }
 
-// staleProblems are the incidents that files with mistakes make.
+// staleProblems are the incidents that files with mistakes make: a summary says
+// what corral check would.
 func staleProblems(res reload.Result) []pipeline.Problem {
 	var ps []pipeline.Problem
 	for _, file := range res.Stale {
@@ -201,14 +189,16 @@ func staleProblems(res reload.Result) []pipeline.Problem {
 			Rule: "corral-rules-stale", Key: [2]string{"file", file}, File: file,
 			Title: "rule file " + file + " has mistakes, its last good rules run",
 		}
-		var lines []string
-		for _, d := range res.Diagnostics {
-			if d.IsError() && d.File == file {
-				lines = append(lines, d.String())
-				p.Line = cmp.Or(p.Line, d.Line)
-			}
+		if slices.Contains(res.LeftOut, file) {
+			p.Title = "rule file " + file + " has mistakes and is left out"
 		}
-		p.Summary = strings.Join(lines, "\n")
+		mistakes := slices.DeleteFunc(slices.Clone(res.Diagnostics), func(d rules.Diagnostic) bool { return !d.IsError() || d.File != file })
+		if len(mistakes) > 0 {
+			p.Line = mistakes[0].Line
+		}
+		var text strings.Builder
+		_ = rules.FormatText(&text, mistakes, rules.TextStyle{}) // a Builder does not fail
+		p.Summary = strings.TrimRight(text.String(), "\n")
 		ps = append(ps, p)
 	}
 	return ps

@@ -340,13 +340,14 @@ func TestHealthAndReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, body := ask("POST", "/-/reload", "s3cret")
-	if code != 422 || !strings.Contains(body, "nonsense") || !strings.Contains(body, "rules.yaml:8:5") {
+	if code != 422 || !strings.Contains(body, "nonsense") || !strings.Contains(body, "rules.yaml:8:5") || !strings.Contains(body, "; keeping generation 1 of this file (1 rule)") {
 		t.Errorf("reload of a broken file: %d %s", code, body)
 	}
 	if err := os.WriteFile(rules, []byte(strings.Replace(burstRules, ">= 3", ">= 4", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, body = ask("POST", "/-/reload", "s3cret"); code != 200 || !strings.Contains(body, `"Logic":["burst"]`) {
+	if code, body = ask("POST", "/-/reload", "s3cret"); code != 200 || !strings.Contains(body, "generation 1 → 2") ||
+		!strings.Contains(body, "  ± 1 logic      burst                condition: count() >= 3 → count() >= 4   3 open: 3 resolved\n") {
 		t.Errorf("reload: %d %s", code, body)
 	}
 	if err := p.end(t, syscall.SIGINT); err != nil {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -26,7 +27,7 @@ type Server struct {
 	Token    string // if set, everything but /healthz wants `Authorization: Bearer …`
 	Registry *prometheus.Registry
 	Ready    func() error                       // nil error: ready
-	Reload   func(context.Context) (any, error) // POST /-/reload; the report as JSON
+	Reload   func(context.Context) (any, error) // POST /-/reload; the report as text if it is a Texter, else or if asked for as JSON
 	Extra    map[string]http.Handler            // further paths
 }
 
@@ -104,13 +105,26 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
+// Texter is a report that people can read, too.
+type Texter interface{ WriteText(io.Writer) error }
+
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	report, err := s.Reload(r.Context())
-	w.Header().Set("Content-Type", "application/json")
+	code := http.StatusOK
+	if err != nil {
+		code = http.StatusUnprocessableEntity
+	}
+	if text, ok := report.(Texter); ok && !strings.Contains(r.Header.Get("Accept"), "application/json") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(code)
+		_ = text.WriteText(w) // the client has gone: nothing to tell it
+		return
+	}
 	body := map[string]any{"report": report}
 	if err != nil {
-		w.WriteHeader(http.StatusUnprocessableEntity)
 		body["error"] = err.Error()
 	}
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nothing to tell it
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // as above
 }

@@ -98,6 +98,41 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// report is what people can read, and programs.
+type report struct {
+	Text string `json:"text"`
+}
+
+func (r report) WriteText(w io.Writer) error {
+	_, err := io.WriteString(w, r.Text+"\n")
+	return err
+}
+
+// TestReloadSaysWhatItDid: as text, and as JSON to who asks for that.
+func TestReloadSaysWhatItDid(t *testing.T) {
+	base := "http://" + serve(t, &Server{Reload: func(context.Context) (any, error) { return report{"generation 1 → 2"}, nil }})
+	for accept, want := range map[string]string{
+		"":                 "generation 1 → 2\n",
+		"*/*":              "generation 1 → 2\n",
+		"application/json": `{"report":{"text":"generation 1 → 2"}}` + "\n",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", base+"/-/reload", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 || string(body) != want {
+			t.Errorf("Accept %q: %d %q %v, want %q", accept, resp.StatusCode, body, err, want)
+		}
+	}
+}
+
 func TestWithoutTokenAndParts(t *testing.T) {
 	base := "http://" + serve(t, &Server{})
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 404, "/-/reload": 404} {

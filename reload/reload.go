@@ -15,6 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
+	"corral/internal/phrase"
 	"corral/rules"
 	"corral/rules/pack"
 )
@@ -34,11 +37,16 @@ type Loader struct {
 	// LastGoodDir keeps the last good bytes of every file, so that a restart with a
 	// broken file runs what ran before. "": only in memory.
 	LastGoodDir string
+	// Atomic refuses everything while any file has mistakes, instead of using the
+	// last good content of that file alone.
+	Atomic bool
 
 	set      *rules.Set
 	lastGood map[string][]byte
+	since    map[string]uint64 // by file: the generation that brought its last good content
 	loaded   [sha256.Size]byte // of the content that set came of
 	seen     [sha256.Size]byte // of the content at the last poll
+	refused  [sha256.Size]byte // of the content that was not taken
 	held     []held
 }
 
@@ -53,15 +61,33 @@ type held struct {
 type Result struct {
 	Set         *rules.Set
 	Diagnostics []rules.Diagnostic
-	Stale       []string // files whose last good content is used instead
+	Stale       []string // files with mistakes: their last good content is used instead
+	LeftOut     []string // those of Stale that never were good: nothing of them is used
 	Held        []string // rules that vanished and go on for a while, by id
+	Content     string   // the first digits of the files' hash
+
+	was   *rules.Set        // before
+	since map[string]uint64 // of Stale, what generation their last good content is of
 }
 
 // ErrRefused: the new rules were not taken; the old ones go on.
 var ErrRefused = errors.New("reload refused")
 
-func digest(files []rules.File) [sha256.Size]byte {
+// Refusal is an ErrRefused with its cause, which is what its Unwrap returns.
+type Refusal struct{ Cause error }
+
+func (r Refusal) Error() string { return ErrRefused.Error() + ": " + r.Cause.Error() }
+
+// Is makes every Refusal an ErrRefused.
+func (r Refusal) Is(err error) bool { return err == ErrRefused }
+
+func (r Refusal) Unwrap() error { return r.Cause }
+
+func digest(files []rules.File, err error) [sha256.Size]byte {
 	h := sha256.New()
+	if err != nil {
+		fmt.Fprintln(h, err)
+	}
 	for _, f := range files {
 		fmt.Fprintf(h, "%d %s %d\n", len(f.Name), f.Name, len(f.Data))
 		h.Write(f.Data)
@@ -69,18 +95,18 @@ func digest(files []rules.File) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// Changed reports whether the files differ from what is loaded and are at rest:
-// the same at two polls in a row. Errors of reading count as not at rest.
+// Changed reports whether the files differ from what is loaded, and from what was
+// refused, and are at rest: the same at two polls in a row.
 func (l *Loader) Changed() bool {
-	files, err := rules.ReadFiles(l.Paths)
-	if err != nil {
-		return false
-	}
-	d := digest(files)
+	d := digest(l.read())
 	rest := d == l.seen
 	l.seen = d
-	return rest && (d != l.loaded || l.overdue())
+	return rest && (d != l.loaded && d != l.refused || l.overdue())
 }
+
+// read reads the files; what cannot be read stands for itself, so that it is told
+// once, as other mistakes are.
+func (l *Loader) read() ([]rules.File, error) { return rules.ReadFiles(l.Paths) }
 
 // overdue reports whether the time of a rule that vanished is over.
 func (l *Loader) overdue() bool {
@@ -105,36 +131,60 @@ func (l *Loader) First() (Result, error) {
 func (l *Loader) Load() (Result, error) { return l.load(false) }
 
 func (l *Loader) load(first bool) (Result, error) {
-	files, err := rules.ReadFiles(l.Paths)
+	files, err := l.read()
+	d := digest(files, err)
 	if err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		return l.refuse(d, Result{}, err)
 	}
-	d := digest(files)
-	var res Result
 	if len(files)+len(l.Embedded) == 0 {
-		return res, fmt.Errorf("%w: no rule files in %s", ErrRefused, strings.Join(l.Paths, ", "))
+		return l.refuse(d, Result{}, fmt.Errorf("no rule files in %s", strings.Join(l.Paths, ", ")))
 	}
-	use := slices.Clone(files)
-	res.Set, res.Diagnostics = rules.Parse(slices.Concat(pack.Override(l.Embedded, use), use))
-	for res.Set == nil {
-		n := l.fallBack(use, &res)
-		if n == 0 {
-			return res, fmt.Errorf("%w: rules have mistakes", ErrRefused)
-		}
-		var again []rules.Diagnostic
-		if res.Set, again = rules.Parse(slices.Concat(pack.Override(l.Embedded, use), use)); res.Set == nil {
-			res.Diagnostics = append(res.Diagnostics, again...)
-		}
+	// At the very first start nothing is known that could be used instead.
+	use, res, err := l.usable(files, l.Atomic || first && len(l.lastGood) == 0)
+	res.Content, res.was, res.since = fmt.Sprintf("%x", d[:4])[:7], l.set, l.since
+	if err == nil && !first {
+		err = l.guard(res.Set)
 	}
-	if err := l.guard(res.Set); err != nil && !first {
-		return res, err
+	if err != nil {
+		return l.refuse(d, res, err)
 	}
 	if !first {
 		l.hold(&res, use)
 	}
-	l.set, l.loaded, l.seen = res.Set, d, d
+	l.set, l.loaded, l.seen, l.refused = res.Set, d, d, [sha256.Size]byte{}
 	l.remember(use)
 	return res, l.writeLastGood()
+}
+
+func (l *Loader) refuse(d [sha256.Size]byte, res Result, err error) (Result, error) {
+	l.refused = d
+	return res, Refusal{err}
+}
+
+// usable compiles the files, those with mistakes replaced by what they last were;
+// one that is new, and wrong, is left out. strict: mistakes are an error.
+func (l *Loader) usable(files []rules.File, strict bool) ([]rules.File, Result, error) {
+	use, res := slices.Clone(files), Result{}
+	for {
+		set, diags := rules.Parse(slices.Concat(pack.Override(l.Embedded, use), l.ownersFirst(use)))
+		for _, d := range diags {
+			if !slices.ContainsFunc(res.Diagnostics, func(x rules.Diagnostic) bool { return x.String() == d.String() }) {
+				res.Diagnostics = append(res.Diagnostics, d)
+			}
+		}
+		if set != nil {
+			res.Set = set
+			return use, res, nil
+		}
+		var progress bool
+		if !strict {
+			use, progress = l.fallBack(use, diags, &res)
+		}
+		if !progress || len(use)+len(l.Embedded) == 0 {
+			n := len(slices.DeleteFunc(slices.Clone(res.Diagnostics), func(d rules.Diagnostic) bool { return !d.IsError() }))
+			return use, res, fmt.Errorf("the rules have mistakes: %s", phrase.Count(n, "error"))
+		}
+	}
 }
 
 // hold lets rules that vanished go on for a while.
@@ -172,25 +222,94 @@ func vanished(set *rules.Set, id string) bool {
 	return set.Rule(id) == nil && !slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool { return r.RenamedFrom == id })
 }
 
-// fallBack replaces files with errors by their last good content and returns how
-// many it could.
-func (l *Loader) fallBack(use []rules.File, res *Result) int {
-	bad := map[string]bool{}
-	for _, dg := range res.Diagnostics {
-		if dg.Level == "error" && !slices.Contains(res.Stale, dg.File) {
-			bad[dg.File] = true
+// fallBack replaces files with errors by their last good content, or leaves them
+// out if they have none. It says whether there is anything it could do.
+func (l *Loader) fallBack(use []rules.File, diags []rules.Diagnostic, res *Result) (rest []rules.File, progress bool) {
+	for _, f := range use {
+		wrong := slices.ContainsFunc(diags, func(d rules.Diagnostic) bool { return d.IsError() && d.File == f.Name })
+		good, ok := l.lastGood[f.Name]
+		if !wrong || ok && string(good) == string(f.Data) {
+			rest = append(rest, f)
+			continue
+		}
+		progress = true
+		res.Stale = append(res.Stale, f.Name)
+		if !ok {
+			res.LeftOut = append(res.LeftOut, f.Name)
+			continue
+		}
+		rest = append(rest, rules.File{Name: f.Name, Data: good})
+	}
+	return rest, progress
+}
+
+// ownersFirst orders files so that an id that stands in several is taken as that
+// of the file that had it last; the others are wrong.
+func (l *Loader) ownersFirst(files []rules.File) []rules.File {
+	had := l.owners()
+	in := map[string]int{} // id → files it stands in
+	for _, f := range files {
+		for _, id := range ruleIDs(f) {
+			in[id]++
 		}
 	}
-	n := 0
-	for i := range use {
-		good, ok := l.lastGood[use[i].Name]
-		if bad[use[i].Name] && ok && string(good) != string(use[i].Data) {
-			use[i].Data = good
-			res.Stale = append(res.Stale, use[i].Name)
-			n++
+	first, rest := []rules.File{}, []rules.File{}
+	for _, f := range files {
+		owns := slices.ContainsFunc(ruleIDs(f), func(id string) bool { return in[id] > 1 && had[id] == f.Name })
+		if owns {
+			first = append(first, f)
+			continue
+		}
+		rest = append(rest, f)
+	}
+	return append(first, rest...)
+}
+
+// owners are the files that had each rule last.
+func (l *Loader) owners() map[string]string {
+	had := map[string]string{}
+	if l.set == nil { // a start
+		for _, name := range slices.Sorted(maps.Keys(l.lastGood)) {
+			for _, id := range ruleIDs(rules.File{Name: name, Data: l.lastGood[name]}) {
+				had[id] = name
+			}
+		}
+		return had
+	}
+	for _, r := range l.set.Rules {
+		had[r.ID] = r.File
+	}
+	return had
+}
+
+// ruleIDs are the ids that stand in a file, whatever else is in it.
+func ruleIDs(f rules.File) (ids []string) {
+	root, _ := rules.ParseYAML(f)
+	for _, r := range items(value(root, "rules")) {
+		if id := value(r, "id"); id != nil {
+			ids = append(ids, id.Value)
 		}
 	}
-	return n
+	return ids
+}
+
+func value(n *yaml.Node, key string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func items(n *yaml.Node) []*yaml.Node {
+	if n == nil || n.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return n.Content
 }
 
 // guard refuses a set from which too many rules have vanished: the usual
@@ -205,16 +324,29 @@ func (l *Loader) guard(set *rules.Set) error {
 			gone++
 		}
 	}
-	if share := float64(gone) / float64(len(l.set.Rules)); gone > 1 && share > l.MaxRemoved {
-		return fmt.Errorf("%w: %d of %d rules would vanish, more than the %.0f %% allowed", ErrRefused, gone, len(l.set.Rules), 100*l.MaxRemoved)
+	if share := float64(gone) / float64(len(l.set.Rules)); (gone > 1 || l.MaxRemoved == 0) && share > l.MaxRemoved {
+		return fmt.Errorf("%d of %d rules would vanish, more than the %.0f %% allowed (--max-removed)", gone, len(l.set.Rules), 100*l.MaxRemoved)
 	}
 	return nil
 }
 
 func (l *Loader) remember(use []rules.File) {
-	l.lastGood = map[string][]byte{}
+	was, since := l.lastGood, l.since
+	l.lastGood, l.since = map[string][]byte{}, map[string]uint64{}
 	for _, f := range use {
 		l.lastGood[f.Name] = f.Data
+		if gen := since[f.Name]; gen > 0 && string(was[f.Name]) == string(f.Data) {
+			l.since[f.Name] = gen
+		}
+	}
+}
+
+// Took notes the generation in which what was loaded took effect.
+func (l *Loader) Took(gen uint64) {
+	for name := range l.lastGood {
+		if l.since[name] == 0 {
+			l.since[name] = gen
+		}
 	}
 }
 
@@ -228,7 +360,7 @@ func (l *Loader) writeLastGood() error {
 		return fmt.Errorf("keep last good rules: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.lastGood)) {
-		path := filepath.Join(l.LastGoodDir, fmt.Sprintf("%x.yaml", sha256.Sum256([]byte(name))))
+		path := filepath.Join(l.LastGoodDir, goodName(name))
 		data := append([]byte("# "+name+"\n"), l.lastGood[name]...)
 		if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
 			continue
@@ -240,8 +372,29 @@ func (l *Loader) writeLastGood() error {
 			return fmt.Errorf("keep last good rules: %w", err)
 		}
 	}
+	return l.forgetGone()
+}
+
+// forgetGone removes the last good content of files that are there no more: should
+// one come back broken, its rules of then are not what ran before.
+func (l *Loader) forgetGone() error {
+	have := map[string]bool{}
+	for name := range l.lastGood {
+		have[goodName(name)] = true
+	}
+	entries, err := os.ReadDir(l.LastGoodDir)
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".yaml" && !have[e.Name()] {
+			err = errors.Join(err, os.Remove(filepath.Join(l.LastGoodDir, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("keep last good rules: %w", err)
+	}
 	return nil
 }
+
+func goodName(file string) string { return fmt.Sprintf("%x.yaml", sha256.Sum256([]byte(file))) }
 
 func (l *Loader) readLastGood() map[string][]byte {
 	m := map[string][]byte{}

@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"corral/correlate"
 	"corral/rules"
 )
 
@@ -160,5 +162,175 @@ func TestAVanishedRuleGoesOnForAWhile(t *testing.T) {
 	first, second := l.Changed(), l.Changed()
 	if first || second {
 		t.Error("nothing is left to do")
+	}
+}
+
+// TestANewBrokenFileIsLeftOut: it has nothing to fall back to, and the others load
+// all the same; after a restart, too.
+func TestANewBrokenFileIsLeftOut(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	put(t, dir, "a.yaml", ruleText("a1"))
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGoodDir: state}
+	if _, err := l.First(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "a.yaml", ruleText("a1", "a2"))
+	put(t, dir, "new.yaml", strings.Replace(ruleText("n1"), "level", "levle", 1))
+	check := func(what string, l *Loader, load func() (Result, error)) {
+		t.Helper()
+		res, err := load()
+		if err != nil || ids(res.Set) != "a1 a2" || len(res.LeftOut) != 1 || filepath.Base(res.LeftOut[0]) != "new.yaml" {
+			t.Fatalf("%s: %v %+v", what, err, res)
+		}
+		if len(res.Stale) != 1 {
+			t.Errorf("%s: nobody is told: %v", what, res.Stale)
+		}
+	}
+	check("reload", l, l.Load)
+	again := &Loader{Paths: []string{dir}, LastGoodDir: state}
+	check("restart", again, again.First)
+
+	atomic := &Loader{Paths: []string{dir}, LastGoodDir: state, Atomic: true}
+	if _, err := atomic.First(); !errors.Is(err, ErrRefused) || err.Error() != "reload refused: the rules have mistakes: 1 error" {
+		t.Errorf("all or nothing: %v", err)
+	}
+}
+
+// TestADuplicateIsTheNewcomers: the file that had the id keeps it, whatever the
+// files are called.
+func TestADuplicateIsTheNewcomers(t *testing.T) {
+	for _, other := range []string{"a.yaml", "z.yaml"} {
+		dir, state := t.TempDir(), t.TempDir()
+		put(t, dir, "m.yaml", ruleText("mine"))
+		put(t, dir, other, ruleText("theirs"))
+		l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGoodDir: state}
+		if _, err := l.First(); err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, "m.yaml", ruleText("mine", "more")) // the owner has changed as well
+		put(t, dir, other, ruleText("theirs", "mine"))
+		again := &Loader{Paths: []string{dir}, LastGoodDir: state}
+		for what, load := range map[string]func() (Result, error){"reload": l.Load, "restart": again.First} {
+			res, err := load()
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if r := res.Set.Rule("mine"); filepath.Base(r.File) != "m.yaml" || res.Set.Rule("more") == nil || res.Set.Rule("theirs") == nil {
+				t.Errorf("%s with %s: %s, the rule is of %s", what, other, ids(res.Set), r.File)
+			}
+			if len(res.Stale) != 1 || filepath.Base(res.Stale[0]) != other {
+				t.Errorf("%s: %v are stale, want %s", what, res.Stale, other)
+			}
+		}
+	}
+}
+
+// TestWhatIsRefusedIsToldOnce: until it changes.
+func TestWhatIsRefusedIsToldOnce(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a.yaml", ruleText("a1", "a2", "a3"))
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2}
+	if _, err := l.First(); err != nil {
+		t.Fatal(err)
+	}
+	atRest := func() bool { l.Changed(); return l.Changed() }
+	put(t, dir, "a.yaml", ruleText("a1"))
+	if !atRest() {
+		t.Fatal("the change is not seen")
+	}
+	if _, err := l.Load(); !errors.Is(err, ErrRefused) {
+		t.Fatal(err)
+	}
+	if atRest() {
+		t.Error("it was told already")
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if !atRest() {
+		t.Error("the directory is gone, and nobody is told")
+	}
+	if _, err := l.Load(); !errors.Is(err, ErrRefused) || atRest() {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAFileThatIsGoneIsForgotten: should it come back broken, what it was long ago
+// is not what ran before.
+func TestAFileThatIsGoneIsForgotten(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	put(t, dir, "a.yaml", ruleText("a1", "a2", "a3"))
+	put(t, dir, "b.yaml", ruleText("b1"))
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 1, LastGoodDir: state}
+	if _, err := l.First(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "b.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Load(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "b.yaml", strings.Replace(ruleText("b1"), "level", "levle", 1))
+	again := &Loader{Paths: []string{dir}, LastGoodDir: state}
+	if res, err := again.First(); err != nil || ids(res.Set) != "a1 a2 a3" {
+		t.Errorf("%v: %+v", err, res)
+	}
+}
+
+// TestReport: what a reload did, as people read it.
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	a := filepath.Join(dir, "a.yaml")
+	count := func(n int) string {
+		return fmt.Sprintf("version: 1\nrules:\n  - id: many\n    match: level == \"error\"\n    threshold: {window: 1m, condition: count() >= %d}\n", n)
+	}
+	put(t, dir, "a.yaml", count(3))
+	put(t, dir, "b.yaml", ruleText("b1", "b2"))
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 1}
+	if _, err := l.First(); err != nil {
+		t.Fatal(err)
+	}
+	l.Took(4)
+	report := func(done correlate.Reloaded) string {
+		t.Helper()
+		res, err := l.Load()
+		rep := &Report{By: "SIGHUP", Before: 6, After: 7, Took: 3 * time.Millisecond, Grace: 2 * time.Minute, Result: res, Done: done, Refused: err}
+		var b strings.Builder
+		if err := rep.WriteText(&b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := json.Marshal(rep); err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(strings.ReplaceAll(b.String(), dir, "DIR"), res.Content, "HASH")
+	}
+	put(t, dir, "a.yaml", count(5))
+	put(t, dir, "b.yaml", strings.Replace(ruleText("b1", "b2"), "level", "levle", 1))
+	got := report(correlate.Reloaded{
+		Unchanged: []string{"b1"}, Text: []string{"b2"}, Logic: []string{"many"}, Added: []string{"x", "y"},
+		Stay: map[string]int{"many": 9}, Resolved: map[string]int{"many": 3},
+	})
+	want := `generation 6 → 7 in 3 ms (from HASH by SIGHUP)
+  = 1 unchanged, state kept
+  ~ 1 text       b2
+  ± 1 logic      many                 condition: count() >= 3 → count() >= 5   12 open: 9 stay, 3 resolved
+  + 2 new        x
+                 y
+  - 0
+  ! DIR/b.yaml:4:12: error[E102]: unknown name "levle"; keeping generation 4 of this file (2 rules)
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if err := os.Remove(a); err != nil {
+		t.Fatal(err)
+	}
+	l.MaxRemoved = 0
+	want = `reload refused: 1 of 3 rules would vanish, more than the 0 % allowed (--max-removed); generation 6 goes on (by SIGHUP)
+  ! DIR/b.yaml:4:12: error[E102]: unknown name "levle"
+`
+	if got := report(correlate.Reloaded{}); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
