@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -17,7 +15,6 @@ import (
 	"corral/ingest/jetstream"
 	"corral/natsconn"
 	"corral/pipeline"
-	"corral/pipeline/objstore"
 	"corral/reload"
 	"corral/rules"
 	"corral/sinks"
@@ -141,13 +138,17 @@ func logger(format string, e env) (*slog.Logger, error) {
 // serve builds the worker, runs it until ctx is done and takes it down again in
 // the reverse order.
 func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sinks.Sink) error {
+	release, err := r.claimState()
+	if err != nil {
+		return err
+	}
+	defer release()
 	loader := &reload.Loader{Paths: r.rules, MaxRemoved: r.maxRemoved, RemoveGrace: r.removeGrace}
-	var err error
 	if loader.Embedded, err = packFiles(r.packs); err != nil {
 		return exit{exitRules, err}
 	}
-	if r.state != "" && !strings.HasPrefix(r.state, kvPrefix) {
-		loader.LastGoodDir = r.state + "/rules"
+	if dir := r.stateDir(); dir != "" {
+		loader.LastGoodDir = dir + "/rules"
 	}
 	first, err := loader.First()
 	if err != nil {
@@ -168,22 +169,6 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 	w.keepTexts(first.Set)
 	w.noteStale(first)
 	return w.run(ctx)
-}
-
-const kvPrefix = "kv:"
-
-func (r *runFlags) store(api js.JetStream) (pipeline.Store, error) {
-	if r.state == "" {
-		return nil, nil
-	}
-	bucket, ok := strings.CutPrefix(r.state, kvPrefix)
-	if !ok {
-		if err := os.MkdirAll(r.state, 0o700); err != nil {
-			return nil, infra(fmt.Errorf("--state: %w", err))
-		}
-		return &pipeline.DirStore{Dir: r.state}, nil
-	}
-	return &objstore.Store{JS: api, Bucket: bucket, Replicas: r.remote.replicas}, nil
 }
 
 // intake is what a worker reads.

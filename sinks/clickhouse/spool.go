@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"corral/correlate"
+	"corral/internal/dirlock"
 	"corral/sinks"
 )
 
@@ -56,7 +57,7 @@ func openSpool(dir string, limit int64) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := lockDir(dir)
+	unlock, err := dirlock.Lock(dir, "lock")
 	if err != nil {
 		return nil, err
 	}
