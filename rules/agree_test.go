@@ -91,6 +91,8 @@ var trapExpressions = []string{
 	`hour(time, "Europe/Berlin") >= 8 && weekday(time, "Europe/Berlin") in ["Mon", "Thu"]`,
 	`time > date("1970-01-01") && time - observed < 5m`,
 	`time - observed > duration("-10m")`,
+	`duration(attrs.name) > duration("1s")`,
+	`get(attrs.tree, "k") == "v"`,
 	`http.duration_ms > 12.5 && rpc.duration_ms < 1`,
 	`http.status + 1 > 500 && http.status * 2 - 3 < 2000`,
 	`service + "x" == "payx" && service < "z"`,
@@ -241,7 +243,7 @@ func TestExpressionsThatHold(t *testing.T) {
 		HTTP: event.HTTP{Status: 503, Client: "10.1.2.3:80", DurationMS: 12.5},
 	}
 	ev.SetAttrs(map[string]any{
-		"n": 5, "f": 2.5, "s": "text", "flag": true, "list": []any{1, 2, "x"}, "tree": map[string]any{"k": "v", "user.id": "u"}, "dotted.key": "d", "items": []any{map[string]any{"p": 3}},
+		"n": 5, "f": 2.5, "s": "text", "flag": true, "list": []any{1, 2, "x"}, "tree": map[string]any{"k": "v", "user.id": "u"}, "dotted.key": "d", "took": "1.5s", "kept": "2d", "items": []any{map[string]any{"p": 3}},
 	})
 	for _, text := range []string{
 		`time.Hour() == 13`, `time.Format("15:04") == "13:00"`, `hour(time, "Europe/Berlin") == 14`, `hour(time) == 13`, `weekday(time, "Asia/Tokyo") == "Mon"`,
@@ -251,6 +253,8 @@ func TestExpressionsThatHold(t *testing.T) {
 		`cidr(http.client, "10.0.0.0/8")`, `not cidr(http.client, lists.nets) == false || true`, `attrs.nothing == nil`, `attrs.nothing != "x"`, `attrs.flag`, `has(attrs.s) && !has(attrs.nothing) && has(http.status) && !has(nats.seq)`,
 		`((attrs.nothing > 5) ?? false) == false`, `(attrs.nothing ?? "d") == "d"`, `len(attrs.list) == 3 && len(message) == 9`, `upper(service) == "PAY"`, `message matches "^time" && re(message, "out$")`,
 		`sum(map(attrs.items, .p)) == 3`, `1 < attrs.n < 9`, `attrs.n % 2 == 1`, `attrs.n / 2 == 2.5`, `service in lists.users || service == "pay"`, `split(message, " ")[1] == "out"`,
+		`duration(attrs.took) > 1s && duration(attrs.kept) == 48h && duration(attrs.s) == nil && duration(attrs.n) == nil`,
+		`get(attrs, "n") == 5 && get(attrs, attrs.nothing) == nil && get(attrs.list, 1) == 2`,
 		`attrs.tree == {"k": "v", "user.id": "u"}`, `join(sort(map(attrs.tree | keys(), #)), ",") == "k,user.id"`, `let s = attrs.s; s startsWith "te" and s endsWith "xt"`,
 	} {
 		x := compileTest(t, text, testScope(), wantBool)

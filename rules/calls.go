@@ -23,7 +23,6 @@ var ownFunctions = map[string][]any{
 // forbidden are functions of expr that rules may not use, with the reason.
 var forbidden = map[string]string{
 	"now": "a rule knows no clock but the event's: use `time`",
-	"get": "write x[key]",
 }
 
 // FunctionDoc is a function of the rule language beyond expr's own.
@@ -121,8 +120,13 @@ func (a *analysis) resolveBuiltin(n *ast.BuiltinNode) ast.Node {
 		a.fail(loc.From, loc.To, codeFunc, fmt.Sprintf("%s() may not be used in rules", n.Name), "", "help: "+why)
 		return a.any(n)
 	}
-	if n.Name == "duration" {
-		a.checkConstant(n, 0, checkDuration)
+	switch n.Name {
+	case "duration":
+		a.checkSpan(n)
+	case "get": // get(x, "name") is x["name"]: absent is nil either way
+		if len(n.Arguments) == 2 {
+			return a.resolve(at(&ast.MemberNode{Node: n.Arguments[0], Property: n.Arguments[1]}, n))
+		}
 	}
 	if a.sc.aggs == nil && aggNames[n.Name] != 0 && len(n.Arguments) == 1 && compares(n.Arguments[0]) {
 		from, to := a.nodeSpan(n)

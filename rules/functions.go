@@ -118,11 +118,29 @@ func (a *analysis) checkConstant(call ast.Node, i int, check func(string) error)
 	}
 }
 
-func checkDuration(s string) error {
-	if _, err := ParseDuration(s); err != nil {
-		return fmt.Errorf("%q is no duration: %w", s, err)
+// checkSpan reports duration("…") of a constant that is none. What an event says
+// is read when it comes: of what is no duration it is nil.
+func (a *analysis) checkSpan(n *ast.BuiltinNode) {
+	if len(n.Arguments) != 1 {
+		return
 	}
-	return nil
+	s, ok := n.Arguments[0].(*ast.StringNode)
+	if !ok {
+		return
+	}
+	if _, err := ParseDuration(s.Value); err != nil {
+		a.failNode(s, codeConstant, fmt.Sprintf("%q is no duration: %v", s.Value, err), "", "")
+	}
+}
+
+// spanOf is duration(x) of what an event says.
+func spanOf(args ...any) (any, error) {
+	s, _ := args[0].(string)
+	d, err := ParseDuration(s)
+	if err != nil {
+		return nil, nil
+	}
+	return d, nil
 }
 
 func checkZone(s string) error {

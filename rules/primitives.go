@@ -125,8 +125,10 @@ func guarded(b *builtin.Function) primitive {
 	}
 }
 
-// steady replaces functions of expr whose result has the random order of a map.
+// steady replaces functions of expr whose result has the random order of a map,
+// and that of durations, which knows no days.
 var steady = map[string]primitive{
+	"duration": spanOf,
 	"keys": func(args ...any) (any, error) {
 		if m, ok := args[0].(map[string]any); ok {
 			return sortedKeys(m), nil
