@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -41,6 +42,7 @@ type runFlags struct {
 	reloadEvery       time.Duration
 	maxRemoved        float64
 	removeGrace       time.Duration
+	atomic            bool
 	dead, deadSubject string
 	memory            byteSize
 	tz                string
@@ -75,6 +77,7 @@ func (r *runFlags) add(fs *pflag.FlagSet) {
 	fs.DurationVar(&r.reloadEvery, "reload-every", 5*time.Second, "how often rule files are looked at; 0: only on SIGHUP and POST /-/reload")
 	fs.Float64Var(&r.maxRemoved, "max-removed", 0.2, "share of rules that may vanish in one reload")
 	fs.DurationVar(&r.removeGrace, "remove-grace", 2*time.Minute, "how long a rule that vanished goes on, should it come back, perhaps in another file")
+	fs.BoolVar(&r.atomic, "reload-atomic", false, "a file with mistakes keeps all files as they were, not only itself")
 	fs.StringVar(&r.dead, "dead-letters", "", "NDJSON file for records that could not be used, and for events that came too late")
 	fs.StringVar(&r.deadSubject, "dead-letter-subject", "", "NATS subject for them, such as dead.v1; a stream for it is made where there is none and --create-streams allows")
 	addMemory(fs, &r.memory)
@@ -143,7 +146,7 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 		return err
 	}
 	defer release()
-	loader := &reload.Loader{Paths: r.rules, MaxRemoved: r.maxRemoved, RemoveGrace: r.removeGrace}
+	loader := &reload.Loader{Paths: r.rules, MaxRemoved: r.maxRemoved, RemoveGrace: r.removeGrace, Atomic: r.atomic}
 	if loader.Embedded, err = packFiles(r.packs); err != nil {
 		return exit{exitRules, err}
 	}
@@ -153,6 +156,9 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 	first, err := loader.First()
 	if err != nil {
 		_ = rules.FormatText(e.err, first.Diagnostics, styleOf(e.err))
+		if r, ok := errors.AsType[reload.Refusal](err); ok {
+			err = r.Cause // nothing runs yet that could go on
+		}
 		return exit{exitRules, err}
 	}
 	nc, err := r.conn.Connect(ctx, log)
@@ -166,6 +172,7 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 	}
 	defer w.close()
 	w.loader = loader
+	loader.Took(w.stream.Generation())
 	w.keepTexts(first.Set)
 	w.noteStale(first)
 	return w.run(ctx)
