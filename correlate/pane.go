@@ -11,10 +11,11 @@ import (
 
 // pane is the content of one window as the aggregates see it.
 type pane struct {
-	plan *windowPlan
-	accs []accumulator // by windowPlan.slots
-	n    int           // Selected events
-	next uint64        // number of the next event; the oldest has next-n
+	plan  *windowPlan
+	fixed bool          // events do not leave one by one
+	accs  []accumulator // by windowPlan.slots
+	n     int           // Selected events
+	next  uint64        // number of the next event; the oldest has next-n
 }
 
 // slot says which events and which argument an accumulator of a pane is given.
@@ -79,8 +80,34 @@ func (p *pane) encode(e *encoder) {
 
 func (p *pane) decode(d *decoder) {
 	p.n, p.next = int(d.uint()), d.uint()
-	for _, a := range p.accs {
-		a.decode(d)
+	for _, w := range p.plan.written {
+		if w.slot >= 0 {
+			p.accs[w.slot].decode(d)
+			continue
+		}
+		newAccumulator(&rules.Agg{Fn: w.fn}, p.fixed).decode(d) // nobody asks for it any more
+	}
+}
+
+// written is an accumulator in what a pane wrote.
+type written struct {
+	fn   rules.AggFn // family
+	slot int         // windowPlan.slots that goes on with it, -1: none
+}
+
+// read prepares for state that was written by l.
+func (p *windowPlan) read(l layout) {
+	keys := make([]slotKey, len(p.slots)) // of those that nothing goes on in yet
+	for i := range p.slots {
+		keys[i] = p.slots[i].key(p.rule)
+	}
+	p.written = make([]written, len(l.slots))
+	for i, k := range l.slots {
+		at := slices.Index(keys, k)
+		p.written[i] = written{k.fn, at}
+		if at >= 0 {
+			keys[at] = slotKey{} // two parts may mean the same
+		}
 	}
 }
 
@@ -99,13 +126,14 @@ type windowPlan struct {
 	memory   int64 // how far back those look
 	rising   bool  // what leaves a window cannot make the condition true
 	vals     []event.Value
+	written  []written // what decode finds in a pane
 }
 
 func newWindowPlan(r *rules.Rule) *windowPlan {
 	t := r.Threshold
 	p := &windowPlan{
 		rule: r, t: t, width: int64(t.Size), max: int64(t.Max),
-		at: make([]int, len(r.Aggs)), vals: make([]event.Value, len(r.Aggs)),
+		slots: slotsOf(r), at: make([]int, len(r.Aggs)), vals: make([]event.Value, len(r.Aggs)),
 		fixed: t.Window != rules.Sliding && t.Window != rules.LastN,
 	}
 	for i := range r.Aggs {
@@ -117,25 +145,29 @@ func newWindowPlan(r *rules.Rule) *windowPlan {
 		case a.Fn == rules.Baseline:
 			p.baseline = append(p.baseline, i)
 			p.memory = max(p.memory, int64(a.N)*int64(a.Offset)+int64(t.Size))
-		case a.Part < 0 && (a.Fn == rules.Count || a.Fn == rules.Rate):
-		default:
-			p.at[i] = p.slotFor(a)
+		case accumulates(a):
+			p.at[i] = slices.IndexFunc(p.slots, func(s slot) bool { return s.serves(a) })
 		}
 	}
+	p.read(layoutOf(r))
 	p.rising = t.Window == rules.Sliding && t.Clear == nil && len(p.previous)+len(p.baseline) == 0 && rises(r)
 	return p
 }
 
-// slotFor finds or makes the accumulator that serves a: aggregates of the same
+// slotsOf are the accumulators that the aggregates of r need: those of the same
 // events and argument share what they keep.
-func (p *windowPlan) slotFor(a *rules.Agg) int {
-	for i, s := range p.slots {
-		if s.arg == a.Arg && s.part == a.Part && family(s.agg.Fn) == family(a.Fn) {
-			return i
+func slotsOf(r *rules.Rule) (slots []slot) {
+	for i := range r.Aggs {
+		a := &r.Aggs[i]
+		if accumulates(a) && !slices.ContainsFunc(slots, func(s slot) bool { return s.serves(a) }) {
+			slots = append(slots, slot{agg: a, arg: a.Arg, part: a.Part})
 		}
 	}
-	p.slots = append(p.slots, slot{agg: a, arg: a.Arg, part: a.Part})
-	return len(p.slots) - 1
+	return slots
+}
+
+func (s *slot) serves(a *rules.Agg) bool {
+	return s.arg == a.Arg && s.part == a.Part && family(s.agg.Fn) == family(a.Fn)
 }
 
 // family is the function that stands for all that share an accumulator.
@@ -156,7 +188,7 @@ func (p *windowPlan) pane(fixed bool) pane {
 	for i, s := range p.slots {
 		accs[i] = newAccumulator(s.agg, fixed)
 	}
-	return pane{plan: p, accs: accs}
+	return pane{plan: p, fixed: fixed, accs: accs}
 }
 
 // note says which values are approximate.

@@ -32,6 +32,7 @@ func newReloaded(gen uint64) Reloaded {
 type oldRule struct {
 	id, shape, logic, text string
 	signal                 bool
+	layout                 layout
 	state                  []byte
 	events                 []*event.Event // those state speaks of by number
 }
@@ -49,7 +50,7 @@ func (e *Engine) Reload(set *rules.Set, emit func(*Transition)) Reloaded {
 		}
 		olds[i] = oldRule{
 			id: r.rule.ID, shape: shape(r.rule), logic: r.rule.LogicHash, text: r.rule.TextHash, signal: r.rule.Signal,
-			state: enc.buf, events: enc.list,
+			layout: layoutOf(r.rule), state: enc.buf, events: enc.list,
 		}
 	}
 	buffered := e.buffer.all()
@@ -132,7 +133,7 @@ func (e *Engine) carry(r *ruleState, o *oldRule, rep *Reloaded) error {
 		return nil
 	}
 	d := &decoder{buf: o.state, events: o.events}
-	r.decode(d)
+	r.decode(d, o.layout)
 	if d.err == nil && len(d.buf) > 0 {
 		d.fail()
 	}

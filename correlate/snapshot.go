@@ -20,7 +20,7 @@ import (
 // each rule on its own, so that a rule that is gone can be left out.
 const (
 	snapshotMagic   = "CORRALs\n"
-	snapshotVersion = 3
+	snapshotVersion = 4
 	snapshotHead    = len(snapshotMagic) + 12
 )
 
@@ -107,6 +107,7 @@ type frozen struct {
 type frozenRule struct {
 	id, shape, logic, text string
 	signal                 bool
+	layout
 	section
 }
 
@@ -147,7 +148,7 @@ func (e *Engine) freeze() *frozen {
 		part := newEncoder()
 		part.refs = true
 		r.encode(part)
-		f.rules = append(f.rules, frozenRule{r.rule.ID, shape(r.rule), r.rule.LogicHash, r.rule.TextHash, r.rule.Signal, part.section()})
+		f.rules = append(f.rules, frozenRule{r.rule.ID, shape(r.rule), r.rule.LogicHash, r.rule.TextHash, r.rule.Signal, layoutOf(r.rule), part.section()})
 	}
 	return f
 }
@@ -163,6 +164,7 @@ func (f *frozen) encode() []byte {
 		enc.str(r.logic)
 		enc.str(r.text)
 		enc.bool(r.signal)
+		r.layout.encode(enc)
 		enc.write(&r.section)
 	}
 	return enc.buf
@@ -198,7 +200,7 @@ func (e *Engine) decode(d *decoder) {
 	buffered := e.decodeEngine(d)
 	olds := make([]oldRule, 0, min(d.len(), 1<<16))
 	for range cap(olds) {
-		o := oldRule{id: d.str(), shape: d.str(), logic: d.str(), text: d.str(), signal: d.bool()}
+		o := oldRule{id: d.str(), shape: d.str(), logic: d.str(), text: d.str(), signal: d.bool(), layout: d.layout()}
 		o.state, o.events = d.section()
 		olds = append(olds, o)
 	}
@@ -314,12 +316,11 @@ func (s *stage) decode(d *decoder) {
 	s.context.decode(d)
 }
 
-// shape names what the encoded state of a rule can be read by: SelectHash, and
-// which machine it is.
+// shape names the rules that can go on with each other's state: those of one
+// SelectHash and, among temporal rules, of one machine.
 func shape(r *rules.Rule) string {
-	_, counts := countsOnly(r)
 	closes := r.Temporal != nil && r.Temporal.AtClose
-	return fmt.Sprint(r.SelectHash, " ", counts, " ", closes)
+	return fmt.Sprint(r.SelectHash, " ", closes)
 }
 
 // encode writes the state of the rule.
@@ -351,13 +352,19 @@ func (r *ruleState) encode(e *encoder) {
 	}
 }
 
-// decode reads the state of the rule into an empty one.
-func (r *ruleState) decode(d *decoder) {
+// decode reads the state of the rule, written by l, into an empty one.
+func (r *ruleState) decode(d *decoder, l layout) {
 	r.clock = d.uint()
 	r.stats.decode(d)
 	r.past.decode(d)
+	if r.counter == nil {
+		if w, ok := r.make().(windowed); ok { // they share their plan
+			w.setup().read(l)
+			defer w.setup().read(layoutOf(r.rule))
+		}
+	}
 	for range d.len() {
-		r.decodeKey(d)
+		r.decodeKey(d, l)
 		if d.err != nil {
 			return
 		}
@@ -368,7 +375,7 @@ func (r *ruleState) decode(d *decoder) {
 	}
 }
 
-func (r *ruleState) decodeKey(d *decoder) {
+func (r *ruleState) decodeKey(d *decoder, l layout) {
 	name := d.str()
 	hash := hashKey(name)
 	if _, ok := r.keys.find(name, hash); ok || d.err != nil || len(name) > maxKey {
@@ -377,10 +384,7 @@ func (r *ruleState) decodeKey(d *decoder) {
 	}
 	k := r.enter(name, hash)
 	r.keys.entries[k].touched = d.uint()
-	if r.counter == nil {
-		r.boxes[k].tally = tally{seen: d.uint(), before: d.uint(), at: d.int()}
-	}
-	r.machine(k).decode(d)
+	r.decodeMachine(d, k, l)
 	if !d.bool() || d.err != nil {
 		return
 	}
@@ -390,6 +394,32 @@ func (r *ruleState) decodeKey(d *decoder) {
 	if ep.open && !ep.collapsed {
 		r.open++
 	}
+}
+
+// decodeMachine reads the tally and the machine of a key.
+func (r *ruleState) decodeMachine(d *decoder, k uint32, l layout) {
+	var t tally
+	if !l.counter {
+		t = tally{seen: d.uint(), before: d.uint(), at: d.int()}
+	}
+	switch m := r.machine(k).(type) {
+	case *counterKey:
+		if l.counter {
+			m.decode(d)
+		} else {
+			m.decodeWindow(d, l)
+		}
+		return
+	case *sliding:
+		if l.counter {
+			m.decodeCounted(d, &t)
+		} else {
+			m.decode(d)
+		}
+	default:
+		m.decode(d)
+	}
+	r.boxes[k].tally = t
 }
 
 // fields are the parts of an episode that are single values.

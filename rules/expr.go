@@ -42,6 +42,10 @@ func (x *Expr) Value(env *Env) event.Value { return x.value(env) }
 // Text is the expression as written.
 func (x *Expr) Text() string { return x.text }
 
+// Canonical is a text that is the same for all ways to write the expression:
+// layout, quotes and the contents of lists do not hide that two mean the same.
+func (x *Expr) Canonical() string { return x.canon }
+
 // File is content of a rule file.
 type File struct {
 	Name string

@@ -14,7 +14,8 @@ import (
 // compiled, so the layout of the file, comments, the order of keys, defaults and
 // aliases do not enter.
 func (r *Rule) hash() {
-	logic, selects, text := &canon{}, &canon{}, &canon{}
+	aggs := r.namesOfAggs()
+	logic, selects, text := &canon{aggs: aggs}, &canon{aggs: aggs}, &canon{aggs: aggs}
 	r.hashSelect(selects)
 	logic.b.WriteString(selects.b.String())
 	r.hashLogic(logic)
@@ -22,15 +23,45 @@ func (r *Rule) hash() {
 	r.SelectHash, r.LogicHash, r.TextHash = selects.sum(), logic.sum(), text.sum()
 }
 
+// namesOfAggs replaces the number of an aggregate by what it is: numbers depend on
+// what else the rule asks for.
+func (r *Rule) namesOfAggs() *strings.Replacer {
+	var pairs []string
+	for i := len(r.Aggs) - 1; i >= 0; i-- { // agg:12 before agg:1
+		pairs = append(pairs, aggIdent(i, AnyField).name, r.nameOfAgg(&r.Aggs[i]))
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func (r *Rule) nameOfAgg(a *Agg) string {
+	arg, part, of := "", "", ""
+	if a.Arg >= 0 {
+		arg = r.Args[a.Arg].canon
+	}
+	if a.Part >= 0 {
+		part = r.Parts[a.Part].Expr.canon
+	}
+	if a.Fn == Previous || a.Fn == Baseline {
+		of = r.nameOfAgg(&r.Aggs[a.Of])
+	}
+	return fmt.Sprintf("%d(%q %q %v %q %d %d)", a.Fn, arg, part, a.Q, of, int64(a.Offset), a.N)
+}
+
 // canon is a canonical text being written: name=value lines, values quoted.
-type canon struct{ b strings.Builder }
+type canon struct {
+	b    strings.Builder
+	aggs *strings.Replacer // says of each aggregate, where an expression has its number, what it is
+}
 
 func (c *canon) put(name string, v any) {
-	if x, ok := v.(*Expr); ok {
+	switch x := v.(type) {
+	case *Expr:
 		v = ""
 		if x != nil {
-			v = x.canon
+			v = c.aggs.Replace(x.canon)
 		}
+	case *Template:
+		v = c.aggs.Replace(x.canonical())
 	}
 	if d, ok := v.(time.Duration); ok {
 		v = int64(d)
@@ -59,16 +90,7 @@ func (r *Rule) hashSelect(c *canon) {
 			c.put("by."+name, g.byName[name])
 		}
 	}
-	for _, p := range r.Parts {
-		c.put("part", p.Name)
-		c.put("is", p.Expr)
-	}
-	for _, a := range r.Args {
-		c.put("arg", a)
-	}
-	for _, a := range r.Aggs {
-		c.put("agg", fmt.Sprint(a.Fn, a.Arg, a.Part, a.Q, a.Of, int64(a.Offset), a.N))
-	}
+	r.hashKept(c)
 	switch {
 	case r.Threshold != nil:
 		c.put("window", r.Threshold.Window)
@@ -81,6 +103,29 @@ func (r *Rule) hashSelect(c *canon) {
 			c.put("where", s.Where)
 		}
 		c.put("order", fmt.Sprint(r.Sequence.UntilPart, r.Sequence.Contiguity, r.Sequence.Skip))
+	}
+}
+
+// hashKept covers what is kept of events by number. What a condition, a severity or
+// a title asks of a window is not of it: aggregates may come and go. That ends
+// where some look back, at values that were worked out when their window ended.
+func (r *Rule) hashKept(c *canon) {
+	fixed := !slices.ContainsFunc(r.Aggs, func(a Agg) bool { return a.Fn == Previous || a.Fn == Baseline })
+	for i, p := range r.Parts {
+		if fixed && slices.ContainsFunc(r.Aggs, func(a Agg) bool { return a.Part == i && a.Text != p.Name }) {
+			continue // the predicate of a count
+		}
+		c.put("part", p.Name)
+		c.put("is", p.Expr)
+	}
+	if fixed && r.Change == nil {
+		return
+	}
+	for _, a := range r.Args {
+		c.put("arg", a)
+	}
+	for _, a := range r.Aggs {
+		c.put("agg", fmt.Sprint(a.Fn, a.Arg, a.Part, a.Q, a.Of, int64(a.Offset), a.N))
 	}
 }
 
@@ -149,11 +194,11 @@ func (r *Rule) hashBlock(c *canon) {
 
 // hashText covers what is only said about an incident.
 func (r *Rule) hashText(c *canon) {
-	c.put("title", r.Title.canonical())
-	c.put("summary", r.Summary.canonical())
+	c.put("title", r.Title)
+	c.put("summary", r.Summary)
 	c.put("owner", r.Owner)
 	c.put("runbook", r.Runbook)
 	for _, name := range slices.Sorted(maps.Keys(r.Labels)) {
-		c.put("label."+name, r.Labels[name].canonical())
+		c.put("label."+name, r.Labels[name])
 	}
 }

@@ -29,7 +29,10 @@ func TestHashesIgnoreLayoutOnly(t *testing.T) {
 		{"title: T", "title: T, severity: error", true, false, false},
 		{`"x"`, `"y"`, true, false, true},
 		{"[service]", "[service, host]", true, false, true},
-		{"count() > 5", "count(http.status > 1) > 5", true, false, true},
+		{"count() > 5", "count(http.status > 1) > 5", true, false, false},
+		{"count() > 5", "distinct(host) > 5", true, false, false},
+		{"title: T", "title: '{{ distinct(host) }}'", false, true, false},
+		{"count() > 5", "count() > previous(count())", true, false, true},
 		{"5m,", "{tumbling: 5m},", true, false, true},
 	} {
 		r := mustParse(t, strings.Replace(base, tt.from, tt.to, 1)).Rules[0]

@@ -118,8 +118,8 @@ type Rule struct {
 	// LogicHash changes when state or decisions would differ, TextHash when only
 	// what is said about an incident does. Both ignore layout and comments.
 	LogicHash, TextHash string
-	// SelectHash covers what state is made of (match, from, group_by, parts, args,
-	// kind block without numbers): if it changes, state cannot be carried over.
+	// SelectHash covers what state is made of (match, from, group_by, steps, kind of
+	// window, aggregates that look back): if it changes, state cannot be carried over.
 	SelectHash string
 	Text       string // the rule's YAML as written
 
