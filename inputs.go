@@ -18,6 +18,7 @@ import (
 	corralch "corral/ingest/clickhouse"
 	"corral/ingest/decode"
 	corraljs "corral/ingest/jetstream"
+	"corral/internal/phrase"
 	"corral/natsconn"
 	"corral/pipeline"
 )
@@ -179,6 +180,18 @@ func (s *source) describe() string {
 		return listed(parts) + ", " + short(float64(s.files.Stats().Total)) + "B as stored"
 	}
 	return listed(parts)
+}
+
+// amount is what was read, in what the source is made of; a file's records are
+// only the pieces it is read in.
+func (s *source) amount(records uint64) string {
+	switch {
+	case s.files != nil:
+		return phrase.Count(len(s.Partitions()), "file")
+	case s.table != nil:
+		return phrase.Count(int(records), "row")
+	}
+	return phrase.Count(int(records), "message")
 }
 
 func listed(parts []ingest.Partition) string {

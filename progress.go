@@ -190,7 +190,7 @@ func (m *meter) summary(runID string, stored bool) {
 	}
 	c := &m.lane.Counters
 	took := time.Since(m.began)
-	fmt.Fprintf(m.w, "%d events in %d records, %d matched; %d incidents opened, %d resolved", c.Events.Load(), c.Records.Load(), c.Matched.Load(), c.Opened.Load(), c.Resolved.Load())
+	fmt.Fprintf(m.w, "%d events in %s, %d matched; %d incidents opened, %d resolved", c.Events.Load(), m.src.amount(c.Records.Load()), c.Matched.Load(), c.Opened.Load(), c.Resolved.Load())
 	for _, x := range []struct {
 		n    uint64
 		what string
