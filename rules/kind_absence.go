@@ -26,10 +26,12 @@ func (b *builder) absence(m *mapping) {
 	if e, ok := m.get("remember"); ok {
 		if d, ok := b.positive(e); ok {
 			a.Remember = d
+			if a.Schedule == nil && d < silence {
+				b.fail(e.value, codeConflict, "`remember` is shorter than `every`: the key would be dropped before it is missed", "", "")
+			}
 		}
-	} else {
-		a.Remember = max(a.Remember, silence)
 	}
+	a.Remember = max(a.Remember, a.reach())
 	if e, ok := m.get("forget_after"); ok {
 		if d, ok := b.positive(e); ok {
 			a.ForgetAfter = d
@@ -40,16 +42,24 @@ func (b *builder) absence(m *mapping) {
 	} else {
 		a.ForgetAfter = max(a.ForgetAfter, 3*silence)
 	}
-	if e, ok := m.get("remember"); ok && a.Remember < silence {
-		b.fail(e.value, codeConflict, "`remember` is shorter than `every`: the key would be dropped before it is missed", "", a.longest())
-	}
 	if e, ok := m.get("expect"); ok {
 		a.Expect = b.expect(e)
 	}
 }
 
-// silence is how long a key may be silent before it is missed: a key must be
-// remembered as long, or it never is.
+// reach is how long after a key's event it may first be missed: a key must be
+// remembered as long, or it never is. With a grace an event counts for the
+// instant before it; without one for the instant after it, so that the first one
+// missed is two instants away. No `remember` undoes that: 24h would watch nothing
+// of a daily schedule.
+func (a *Absence) reach() time.Duration {
+	if a.Schedule != nil && a.Grace == 0 {
+		return 2 * a.Schedule.longest()
+	}
+	return a.silence()
+}
+
+// silence is how long a key may be silent before it is missed.
 func (a *Absence) silence() time.Duration {
 	if a.Schedule != nil {
 		return a.Schedule.longest() + a.Grace

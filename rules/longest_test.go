@@ -33,27 +33,45 @@ func TestCronLongest(t *testing.T) {
 	}
 }
 
+// A key is remembered until it can be missed once, whatever `remember` says.
 func TestScheduledKeysAreRemembered(t *testing.T) {
-	text := func(more string) []File {
-		return []File{{Name: "r.yaml", Data: []byte(`
+	const day, week = 24 * time.Hour, 7 * 24 * time.Hour
+	for _, x := range []struct {
+		absence          string
+		remember, forget time.Duration
+	}{
+		{"every: {schedule: '0 2 * * Sun', grace: 30m}", week + 30*time.Minute, 3 * (week + 30*time.Minute)},
+		{"every: {schedule: '0 2 * * Sun', grace: 30m}, remember: 24h", week + 30*time.Minute, 3 * (week + 30*time.Minute)},
+		{"every: {schedule: '0 2 * * Sun', grace: 30m}, remember: 30d", 30 * day, 3 * (week + 30*time.Minute)},
+		{"every: {schedule: '0 2 * * *'}", 2 * day, 3 * day},
+		{"every: {schedule: '0 2 * * *', timezone: Europe/Berlin, grace: 30m}, remember: 24h, forget_after: 72h", 25*time.Hour + 30*time.Minute, 3 * day},
+		{"every: 10m", day, 3 * day},
+		{"every: 10m, remember: 1h, forget_after: 2h", time.Hour, 2 * time.Hour},
+		{"every: 48h", 2 * day, 6 * day},
+	} {
+		set, found := Parse(absenceFile(x.absence))
+		if set == nil {
+			t.Errorf("%s: %v", x.absence, found)
+			continue
+		}
+		if a := set.Rules[0].Absence; a.Remember != x.remember || a.ForgetAfter != x.forget {
+			t.Errorf("%s: remember %v, forget_after %v; want %v, %v", x.absence, a.Remember, a.ForgetAfter, x.remember, x.forget)
+		}
+	}
+	for _, absence := range []string{"every: 10m, remember: 5m", "every: {schedule: '0 2 * * Sun'}, forget_after: 72h"} {
+		if set, found := Parse(absenceFile(absence)); set != nil || len(found) == 0 || found[0].Code != codeConflict {
+			t.Errorf("%s: a key forgotten before it can be missed: %v", absence, found)
+		}
+	}
+}
+
+func absenceFile(absence string) []File {
+	return []File{{Name: "r.yaml", Data: []byte(`
 version: 1
 rules:
   - id: backup
     match: message == "done"
     group_by: [service]
-    absence: {every: {schedule: '0 2 * * Sun', grace: 30m}` + more + `}
+    absence: {` + absence + `}
 `)}}
-	}
-	const week = 7*24*time.Hour + 30*time.Minute
-	set, found := Parse(text(""))
-	if set == nil {
-		t.Fatal(found)
-	}
-	if a := set.Rules[0].Absence; a.Remember != week || a.ForgetAfter != 3*week {
-		t.Errorf("remember %v, forget_after %v; want %v, %v", a.Remember, a.ForgetAfter, week, 3*week)
-	}
-	set, found = Parse(text(", remember: 24h"))
-	if set != nil || len(found) == 0 || found[0].Code != codeConflict {
-		t.Errorf("a key forgotten before it can be missed: %v", found)
-	}
 }
