@@ -157,6 +157,8 @@ func follows(d *Difference, p *Parity) bool {
 func memory(r *rules.Rule, begin time.Time) string {
 	what := ""
 	switch {
+	case r.FromHops:
+		what = "what it knows to be usual"
 	case r.Change != nil && r.Change.Detect != rules.Flapping:
 		what = "what it remembers of a key"
 	case r.Absence != nil && r.Absence.Schedule == nil && len(r.Absence.Expect) == 0:

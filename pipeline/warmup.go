@@ -9,11 +9,16 @@ import (
 // Warmup is how far before the range of a run reading must begin so that state
 // is whole when the range begins: the longest window, deadline or sequence of
 // the rules and what their incidents outlive it by. Memories of days (baseline,
-// first_seen) are not waited for; at most a day.
+// first_seen) are not waited for; at most a day. Rules over hops learn for an
+// hour more what is usual.
 func Warmup(set *rules.Set) time.Duration {
 	var longest time.Duration
 	for _, r := range set.Rules {
-		longest = max(longest, r.For+span(r)+r.KeepFiringFor)
+		d := r.For + span(r) + r.KeepFiringFor
+		if r.FromHops {
+			d += time.Hour
+		}
+		longest = max(longest, d)
 	}
 	return min(longest, 24*time.Hour)
 }
