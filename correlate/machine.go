@@ -109,7 +109,7 @@ type input struct {
 
 // firing is what a signal rests on.
 type firing struct {
-	// start is started_at: the time of the earliest event that belongs to it.
+	// start is started_at: when the first of its events happened.
 	start int64
 	// count is the number of Selected events of the key from the one that start is
 	// the time of on, in event order, up to now: see tally.

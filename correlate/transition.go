@@ -13,10 +13,10 @@ import (
 // depends on the events alone.
 type Transition struct {
 	IncidentID  string `json:"incident_id"`
-	Rev         int    `json:"rev"` // 1, 2, 3 …; (incident_id, rev) is the idempotency key
+	Rev         int    `json:"rev"` // from 1, without gaps; with IncidentID it names the revision everywhere
 	Fingerprint string `json:"fingerprint"`
 	State       string `json:"state"` // open, resolved
-	Cause       string `json:"cause"` // condition severity firing growth quiet clear_event rotated forgotten timeout rule_removed rule_changed text flapping
+	Cause       string `json:"cause"` // condition severity firing growth quiet clear_event rotated forgotten timeout rule_removed rule_changed text
 
 	Severity    string `json:"severity"`     // highest reached
 	SeverityNow string `json:"severity_now"` // current step of the ladder

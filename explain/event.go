@@ -1,7 +1,6 @@
 // Package explain says why a rule did or did not fire: for one event as a tree of
-// conditions with the values they met, for a key over a stretch of history as its
-// nearest miss and the smallest change that would have fired, for an incident as
-// its timeline. It decides nothing itself: conditions are evaluated by package
+// conditions with the values they met, for a key over a stretch of history by how
+// near it came and what would have been enough, for an incident as its timeline. It decides nothing itself: conditions are evaluated by package
 // rules, and what would have been is played on the engine.
 package explain
 

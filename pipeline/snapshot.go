@@ -28,7 +28,7 @@ type Store interface {
 	Load(ctx context.Context, try func(name string, data []byte, notes [][]byte) error) error
 }
 
-// ErrNoSnapshot: the store is empty.
+// ErrNoSnapshot says that a Store is empty.
 var ErrNoSnapshot = errors.New("no snapshot")
 
 const (

@@ -70,7 +70,7 @@ type Result struct {
 	since map[string]uint64 // of Stale, what generation their last good content is of
 }
 
-// ErrRefused: the new rules were not taken; the old ones go on.
+// ErrRefused says that the new rules were not taken; the old ones go on.
 var ErrRefused = errors.New("reload refused")
 
 // Refusal is an ErrRefused with its cause, which is what its Unwrap returns.

@@ -150,8 +150,8 @@ const (
 // Limits bound a rule's state.
 type Limits struct{ Groups, Open, Partials int }
 
-// Inhibition: not notified while Rule has an open incident with the same values
-// of the Same keys.
+// Inhibition keeps a rule from notifying while an incident of Rule is open whose
+// values of the keys Same are its own.
 type Inhibition struct {
 	Rule string
 	Same []string
@@ -249,8 +249,8 @@ type Change struct {
 	Within        time.Duration
 }
 
-// Temporal: several event types in one window, any order. Each event type is a
-// Part and a count aggregate of the same name.
+// Temporal is the block of a rule that waits for events of several types within
+// a window, whatever their order. Each type is a Part, and a count by its name.
 type Temporal struct {
 	Window    time.Duration
 	Events    []int // part index of each event type
@@ -276,7 +276,7 @@ const (
 	NoSkip               // all
 )
 
-// Sequence: ordered steps.
+// Sequence is the block of a rule whose events must come in the order of Steps.
 type Sequence struct {
 	Within        time.Duration // 0: every step has its own
 	Steps         []Step

@@ -41,7 +41,7 @@ func schemaFile() object {
 		"type":        "object", "required": []string{"rules"}, "additionalProperties": false,
 		"properties": object{
 			"version":  object{"const": 1, "description": "Version of the rule language."},
-			"defaults": mappingOf("Envelope fields for every rule of the file that does not set them.", envelopeSchema(), nil),
+			"defaults": mappingOf("What the rules of this file have in their envelope unless they say otherwise.", envelopeSchema(), nil),
 			"lists": object{
 				"type": "object", "description": "Named values for `in lists.NAME`.",
 				"propertyNames":        object{"pattern": namePattern},
@@ -146,8 +146,8 @@ func envelopeSchema() object {
 		"match":           expressionOf("Which events this rule reads."),
 		"from":            wordOf("incidents: the rule reads other rules' incidents. hops: it reads each event of a trace with the one before it. Default events.", "events", "incidents", "hops"),
 		"group_by":        groupSchema(),
-		"for":             durationOf("The condition must hold this long before the incident opens. Default 0."),
-		"keep_firing_for": durationOf("The incident stays open until the condition has been false this long. Default: the window, 5m without one, 0 for absence."),
+		"for":             durationOf("How long the condition must hold for an incident to open. Default 0."),
+		"keep_firing_for": durationOf("How long the condition must not hold for the incident to resolve. Default: the window, 5m without one, 0 for absence."),
 		"resolve": mappingOf("How it ends besides by itself.", object{
 			"when": expressionOf("An event of the key on which this holds resolves the incident."),
 			"max":  durationOf("Then it rotates into a new, linked incident. Default 24h, 0 never."),

@@ -91,7 +91,8 @@ func reason(r *rev, told bool) string {
 	return "none"
 }
 
-// inhibited: the other rule has an open incident with the same key values then.
+// inhibited reports whether an incident of the other rule, its key values the same,
+// was open when r was made.
 func inhibited(revs []*rev, r *rev, by rules.Inhibition) bool {
 	for _, o := range revs {
 		if o.RuleID != by.Rule || o.Rev != 1 || o.OpenedAt.After(r.ChangedAt) {

@@ -10,7 +10,7 @@ import (
 	"corral/correlate"
 )
 
-// A batch is a fixed list of rows of one table and one partition. Its id is in
+// A batch is rows of one table and one partition, frozen. Its id is in
 // every row (write_id): after an unknown outcome it says whether the rows are
 // there. It is never regrouped under the same id.
 type batch struct {
@@ -34,7 +34,7 @@ const (
 )
 
 // freeze makes the batches of a write, in the order in which they are sent:
-// evidence, transitions, incidents, so that whoever sees an incident finds what
+// evidence, transitions, incidents: a reader never finds an incident without what
 // it rests on. The same transitions give the same batches. They have no ids yet.
 func freeze(ts []admitted) []*batch {
 	events, transitions, incidents := newRows(), newRows(), newRows()
