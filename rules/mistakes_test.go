@@ -51,6 +51,8 @@ func TestMistakes(t *testing.T) {
 		{"never", rule("threshold: {window: 5m, condition: count() < 0}"), 5, "never holds", ""},
 		{"aggregate in match", rule("event: {}", "resolve: {when: count() > 1}"), 6, "is over a window", "threshold"},
 		{"field in a condition", rule("threshold: {window: 5m, condition: http.status > 1}"), 5, "field of one event", "inside an aggregate"},
+		{"no such key", rule("group_by: {shop: attrs.shop}", `title: "{{ key.shap }}"`, "event: {}"), 6, "unknown field", `"shop"`},
+		{"a key without a name", rule("group_by: {shop: attrs.shop}", `title: "{{ key }}"`, "event: {}"), 6, "needs the name of a group key", "shop"},
 		{"sum of sums", rule("threshold: {window: 5m, condition: sum(count()) > 1}"), 5, "may not be inside another", "previous"},
 		{"sum of a text", rule("threshold: {window: 5m, condition: sum(message) > 1}"), 5, "needs numbers", ""},
 		{"percentile", rule("threshold: {window: 5m, condition: 'percentile(99, http.duration_ms) > 1'}"), 5, "unknown function", "quantile"},

@@ -53,6 +53,8 @@ func (a *analysis) resolvePath(n *ast.MemberNode, root *ast.IdentifierNode, name
 		return a.resolveList(n, names)
 	case slices.Contains(a.sc.steps, root.Value):
 		return a.resolveStep(n, root, names)
+	case root.Value == "key" && a.sc.keyed():
+		return a.resolveKey(n, names)
 	case root.Value == "window" && a.sc.window:
 		if names[0].Value == "duration" && len(names) == 1 {
 			return a.use(windowIdent(), n)
@@ -70,6 +72,19 @@ func (a *analysis) resolvePath(n *ast.MemberNode, root *ast.IdentifierNode, name
 // scalar says whether the name is a count or a group key, which have no fields.
 func (a *analysis) scalar(name string) bool {
 	return fieldIndex[name] == nil && fieldGroups[name] == nil && name != "attrs" && a.topIdent(name) != nil
+}
+
+// resolveKey resolves key.NAME: the group key as incidents show it, also where a
+// step, a count or a field has its name.
+func (a *analysis) resolveKey(n *ast.MemberNode, names []*ast.StringNode) ast.Node {
+	path := make([]string, len(names))
+	for i, s := range names {
+		path[i] = s.Value
+	}
+	if id := a.keyNamed(strings.Join(path, ".")); id != nil {
+		return a.use(id, n)
+	}
+	return a.unknownField(n, "key", names[0], a.sc.keyNames())
 }
 
 func dotted(root *ast.IdentifierNode, names []*ast.StringNode) string {

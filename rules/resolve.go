@@ -78,7 +78,7 @@ func (a *analysis) spanConstant(n ast.Node, text string) ast.Node {
 
 // named says whether the name is one that needs a field after it.
 func (a *analysis) named(name string) bool {
-	return name == "lists" || slices.Contains(a.sc.steps, name) || name == "window" && a.sc.window ||
+	return name == "lists" || name == "key" && a.sc.keyed() || slices.Contains(a.sc.steps, name) || name == "window" && a.sc.window ||
 		a.sc.event && len(fieldGroups[name]) > 0 && !a.sc.hides(name)
 }
 
@@ -88,6 +88,8 @@ func (a *analysis) incomplete(name string) string {
 		return "`lists` needs the name of a list: lists.NAME"
 	case slices.Contains(a.sc.steps, name):
 		return fmt.Sprintf("%q is a step: read a field of its first event (%s.service) or all of them (%s.all)", name, name, name)
+	case name == "key":
+		return "`key` needs the name of a group key: key.NAME"
 	}
 	return fmt.Sprintf("%q is a group of fields: read one of them", name)
 }
@@ -98,6 +100,8 @@ func (a *analysis) groupHelp(name string) string {
 		return "lists of this file: " + listing(a.listNames())
 	case name == "window":
 		return "fields of window: duration"
+	case name == "key":
+		return "group_by: " + listing(a.sc.keyNames())
 	case len(fieldGroups[name]) > 0:
 		return "fields of " + name + ": " + strings.Join(fieldGroups[name], ", ")
 	}

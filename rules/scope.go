@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strconv"
 
 	"corral/event"
@@ -233,6 +234,21 @@ func windowIdent() *ident {
 	return &ident{name: "window.duration", typ: DurationField, agg: -1, get: func(env *Env) event.Value {
 		return event.Value{Kind: event.Tree, Any: env.Window}
 	}}
+}
+
+// keyed says whether key.NAME is a group key here: a count, a step or a key that
+// is itself called so comes first.
+func (sc *scope) keyed() bool {
+	_, counted := sc.counts["key"]
+	return len(sc.keys) > 0 && !counted && !slices.Contains(sc.steps, "key") && !slices.Contains(sc.keyNames(), "key")
+}
+
+func (sc *scope) keyNames() []string {
+	names := make([]string, len(sc.keys))
+	for i, k := range sc.keys {
+		names[i] = k.name
+	}
+	return names
 }
 
 // names lists what may stand at the start of a name, for suggestions.
