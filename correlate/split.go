@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"sort"
 	"time"
 
 	"corral/event"
@@ -133,17 +134,38 @@ func bucket(th *rules.Threshold, t int64) (start, end int64) {
 		start = floor(t, size)
 		return start, start + size
 	}
-	local := time.Unix(0, t).In(th.Location)
-	y, m, d := local.Date()
-	day := func(d int) int64 { return time.Date(y, m, d, 0, 0, 0, 0, th.Location).UnixNano() }
-	if days := size / int64(24*time.Hour); days > 1 && size%int64(24*time.Hour) == 0 {
+	y, m, d := time.Unix(0, t).In(th.Location).Date()
+	if days := size / int64(24*time.Hour); days > 0 && size%int64(24*time.Hour) == 0 {
 		since := floor(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix(), 86400) / 86400
 		back := int(since - floor(since, days))
-		return day(d - back), day(d - back + int(days))
+		start, end = midnight(y, m, d-back, th.Location), midnight(y, m, d-back+int(days), th.Location)
+	} else {
+		first := midnight(y, m, d, th.Location)
+		start = first + floor(t-first, size)
+		end = min(start+size, midnight(y, m, d+1, th.Location))
 	}
-	midnight, next := day(d), day(d+1)
-	start = midnight + floor(t-midnight, size)
-	return start, min(start+size, next)
+	if t < start || t >= end { // clocks that went back over midnight: the day is there twice
+		start += floor(t-start, size)
+		end = start + size
+	}
+	return start, end
+}
+
+// midnight is the first instant of a local day. Where clocks skip or repeat that
+// hour time.Date names another.
+func midnight(y int, m time.Month, d int, loc *time.Location) int64 {
+	day := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	begun := func(t int64) bool {
+		y, m, d := time.Unix(0, t).In(loc).Date()
+		return !time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Before(day)
+	}
+	at := time.Date(y, m, d, 0, 0, 0, 0, loc).UnixNano()
+	if begun(at) && !begun(at-1) {
+		return at
+	}
+	const farthest = int64(26 * time.Hour) // that a clock is set: islands skip days
+	n := sort.Search(int(2*farthest), func(i int) bool { return begun(at - farthest + int64(i)) })
+	return at - farthest + int64(n)
 }
 
 // floor is the greatest multiple of size not above t.

@@ -285,11 +285,32 @@ func (w *windowed) bucket(t int64) (start, end int64) {
 		start = floor(t, w.size)
 		return start, start + w.size
 	}
-	y, m, d := time.Unix(0, t).In(w.rule.Threshold.Location).Date()
-	midnight := time.Date(y, m, d, 0, 0, 0, 0, w.rule.Threshold.Location).UnixNano()
-	next := time.Date(y, m, d+1, 0, 0, 0, 0, w.rule.Threshold.Location).UnixNano()
-	start = midnight + floor(t-midnight, w.size)
-	return start, min(start+w.size, next)
+	loc := w.rule.Threshold.Location
+	day, whole := dayOf(t, loc), int64(24*time.Hour)
+	if w.size%whole == 0 { // so many local days
+		first := floor(day, w.size/whole)
+		return begins(first, loc), begins(first+w.size/whole, loc)
+	}
+	start = begins(day, loc) + floor(t-begins(day, loc), w.size)
+	return start, min(start+w.size, begins(day+1, loc))
+}
+
+// dayOf numbers the local day of t.
+func dayOf(t int64, loc *time.Location) int64 {
+	y, m, d := time.Unix(0, t).In(loc).Date()
+	return floor(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix(), 86400) / 86400
+}
+
+// begins is the first instant of a local day: clocks are set by whole minutes.
+func begins(day int64, loc *time.Location) int64 {
+	t := day*86400e9 - 15*3600e9
+	for dayOf(t+3600e9, loc) < day {
+		t += 3600e9
+	}
+	for dayOf(t, loc) < day {
+		t += 60e9
+	}
+	return t
 }
 
 func floor(t, size int64) int64 {
