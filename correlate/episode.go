@@ -458,8 +458,11 @@ func (r *ruleState) rotate(c *call, ep *episode) {
 }
 
 // Flapping: so many opens of one fingerprint within so long. It changes who is
-// told (draft.reason), never when an incident ends: that is the rule's to say.
+// told (draft.reason), never when an incident ends: that is the rule's to say. One
+// that has been open for flapHold does not come and go: people hear of its next
+// revision.
 const (
 	flapOpens  = 4
 	flapWindow = time.Hour
+	flapHold   = 30 * time.Minute
 )

@@ -346,8 +346,12 @@ func (d *draft) reason(told bool) string {
 		return "first"
 	case d.flapStart:
 		return "flap_start"
+	case t.ChangedAt.Sub(t.OpenedAt) < flapHold:
+		return "none"
+	case t.Cause == "severity":
+		return "severity"
 	}
-	return "none"
+	return "first"
 }
 
 func (d *draft) farewell(told bool) string {

@@ -79,10 +79,15 @@ func reason(r *rev, told bool) string {
 	case r.Suppressed:
 		return "none"
 	case r.Flapping && !told:
-		if r.flapStart {
+		switch {
+		case r.flapStart:
 			return "flap_start"
+		case r.ChangedAt.Sub(r.OpenedAt) < 30*time.Minute:
+			return "none"
+		case r.severity:
+			return "severity"
 		}
-		return "none"
+		return "first"
 	case !told:
 		return "first"
 	case r.severity:
