@@ -1,35 +1,44 @@
 package decode
 
 import (
+	"net/netip"
 	"strings"
+
+	"corral/event"
 )
 
 func recogniseAccess(s string) format {
-	if accessTime(s) > 0 {
+	if accessTime(s) >= 0 {
 		return fmtAccess
 	}
 	return fmtText
 }
 
-// accessTime returns where the bracketed time of an access log line begins, 0 if
-// it is none: "client ident user [07/Feb/2020:11:48:51 +0000] …".
+// accessTime returns where the bracketed time of an access log line begins, -1 if it
+// is none: "client ident user [07/Feb/2020:11:48:51 +0000] …".
 func accessTime(s string) int {
 	head := clip(firstLine(s), 512)
-	i := strings.Index(head, " [")
-	if i < 0 {
-		return 0
+	i := 0
+	if !strings.HasPrefix(head, "[") {
+		if i = strings.Index(head, " [") + 1; i == 0 {
+			return -1
+		}
 	}
-	if _, n := commonLogTime(s[i+2:]); n == 0 {
-		return 0
+	if _, n := commonLogTime(s[i+1:]); n == 0 {
+		return -1
 	}
-	return i + 1
+	return i
 }
 
 // access reads the common and combined log formats of Apache and nginx, with a
-// virtual host before them or nginx ingress's fields after them.
+// virtual host before them or nginx ingress's fields after them, Django's, which
+// names no client, and Gin's.
 func (d *Decoder) access(s string) bool {
+	if rest, ok := strings.CutPrefix(s, "[GIN] "); ok {
+		return d.gin(rest)
+	}
 	at := accessTime(s)
-	if at == 0 {
+	if at < 0 {
 		return false
 	}
 	c, n := commonLogTime(s[at+1:])
@@ -42,6 +51,28 @@ func (d *Decoder) access(s string) bool {
 	d.accessFields(f)
 	d.ev.Message = strings.TrimRight(s[at+1+n:], " ")
 	d.ev.Message = strings.TrimLeft(d.ev.Message, "] ")
+	return true
+}
+
+// gin reads a line of the web framework's logger: "2026/11/22 - 08:34:01 | 500 |
+// 1.5ms | 127.0.0.1 | GET      "/ping"".
+func (d *Decoder) gin(s string) bool {
+	var c civil
+	n := c.match(s, "Y/N/D - h:m:s")
+	f := strings.SplitN(firstLine(s)[n:], "|", 5)
+	if n == 0 || len(f) < 5 {
+		return false
+	}
+	d.civilTime(&c, true)
+	d.status(strings.TrimSpace(f[1]))
+	if ms, ok := millis(val{s: strings.TrimSpace(f[2]), kind: kString}, unitUnknown, unitMS); ok {
+		d.ev.HTTP.DurationMS = ms
+	}
+	d.ev.HTTP.Client = hostOf(strings.TrimSpace(f[3]))
+	method, path, _ := strings.Cut(strings.TrimSpace(f[4]), " ")
+	d.ev.HTTP.Method, _ = httpVerb(method)
+	d.ev.HTTP.Path = urlPath(strings.Trim(path, ` "`))
+	d.ev.Message = strings.TrimLeft(s[n:], " |")
 	return true
 }
 
@@ -74,6 +105,43 @@ func (d *Decoder) accessFields(f []string) {
 	}
 }
 
+// tailNames are the names that configurations give to nginx's variables behind the
+// combined format, in full.
+var tailNames = map[string]string{
+	"rt": "request_time", "req_time": "request_time", "urt": "upstream_response_time", "uct": "upstream_connect_time",
+	"uht": "upstream_header_time", "ua": "upstream_addr", "us": "upstream_status", "rid": "request_id",
+}
+
+// tail takes what stands behind the combined format: name=value, the addresses a
+// request was forwarded for, a time.
+func (d *Decoder) tail(f []string) {
+	for _, x := range f {
+		key, value, ok := cutKey(x)
+		switch {
+		case ok:
+			if full := tailNames[key]; full != "" {
+				key = full
+			}
+			d.pair(key, d.bare(strings.Trim(value, `"`)))
+		case isAddresses(x):
+			d.pairText("forwarded_for", x)
+		}
+	}
+	if !d.m.has(fDuration) {
+		d.lastSeconds(f)
+	}
+}
+
+// isAddresses recognises a list of addresses.
+func isAddresses(s string) bool {
+	for _, x := range strings.Split(s, ",") {
+		if _, err := netip.ParseAddr(strings.TrimSpace(x)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // ingress reads nginx ingress's fields: request length and time, [service],
 // [alternative service], then upstream addresses, lengths, times and statuses,
 // each a list if the request was tried more than once, and the request id. Other
@@ -87,7 +155,7 @@ func (d *Decoder) ingress(f []string) {
 		}
 	}
 	if up < 0 || len(f) < up+7 {
-		d.lastSeconds(f)
+		d.tail(f)
 		return
 	}
 	d.seconds(f[up-1])
@@ -112,11 +180,15 @@ func (d *Decoder) lastSeconds(f []string) {
 			d.seconds(x)
 			return
 		}
+		if strings.HasSuffix(x, "ms") && allDigits(x[:len(x)-2]) { // Traefik's
+			d.seconds(x)
+			return
+		}
 	}
 }
 
 func (d *Decoder) seconds(s string) {
-	if ms, ok := millis(val{s: s, kind: kNumber}, unitSeconds, unitSeconds); ok {
+	if ms, ok := millis(val{s: s, kind: kString}, unitSeconds, unitSeconds); ok {
 		d.ev.HTTP.DurationMS = ms
 	}
 }
@@ -153,7 +225,7 @@ func (d *Decoder) request(s string) {
 	if len(parts) < 2 {
 		return
 	}
-	d.ev.HTTP.Method = parts[0]
+	d.ev.HTTP.Method, _ = httpVerb(parts[0])
 	if parts[1] != "-" {
 		d.ev.HTTP.Path = urlPath(parts[1])
 	}
@@ -213,6 +285,37 @@ func cell(s string) (c, rest string) {
 	return s, ""
 }
 
+// requestInText finds a request that a text tells of, as uvicorn, chi and others
+// write it: `… "GET /x HTTP/1.1" 500 …`, and the status and duration behind it.
+func requestInText(ev *event.Event) {
+	const mark = " HTTP/"
+	s := ev.Message
+	i := strings.Index(s, mark)
+	if i < 0 || len(s) > maxRequestText {
+		return
+	}
+	open := strings.LastIndexByte(s[:i], '"') + 1
+	verb, path, ok := strings.Cut(s[open:i], " ")
+	verb, known := httpVerb(verb)
+	_, rest, closed := strings.Cut(s[i:], `"`)
+	if !ok || !known || !closed || open == 0 {
+		return
+	}
+	ev.HTTP.Method, ev.HTTP.Path = verb, urlPath(path)
+	words := strings.Fields(clip(rest, 160))
+	for k, w := range words[:min(len(words), 6)] {
+		if n, ok := integer(w); ok && len(w) == 3 && n >= 100 && n <= 599 && ev.HTTP.Status == 0 {
+			ev.HTTP.Status = int(n)
+		}
+		if w == "in" && k+1 < len(words) {
+			ev.HTTP.DurationMS, _ = millis(val{s: words[k+1], kind: kString}, unitUnknown, unitMS)
+		}
+	}
+}
+
+// maxRequestText is how long a text may be that is searched for a request.
+const maxRequestText = 2048
+
 // envoy reads Envoy's and Istio's default access log:
 // [time] "GET /x HTTP/1.1" code flags … with the quoted texts at the end.
 func (d *Decoder) envoy(s string) bool {
@@ -255,6 +358,9 @@ func (d *Decoder) envoyFlags(f []string) {
 	d.ev.HTTP.Client = hostOf(dash(nums[4]))
 	d.pairText("user_agent", dash(nums[5]))
 	d.ev.RequestID = dash(nums[6])
+	if strings.HasPrefix(nums[5], "grpc-") && fullMethod(d.ev.HTTP.Path) {
+		d.m.fillRPCMethod(&d.ev, d.ev.HTTP.Path)
+	}
 	d.pairText("authority", dash(nums[7]))
 	d.pairText("upstream.addr", dash(nums[8]))
 	if len(nums) > 9 {

@@ -41,7 +41,7 @@ func (m *mapper) anyMethod(ev *event.Event) {
 	case fullMethod(s):
 		m.fillRPCMethod(ev, s)
 	case ev.HTTP.Method == "":
-		ev.HTTP.Method = s
+		ev.HTTP.Method, _ = httpVerb(s)
 	}
 }
 
@@ -51,14 +51,14 @@ func (m *mapper) requestLine(ev *event.Event) {
 	if !ok {
 		return
 	}
-	ev.HTTP.Method = method
+	ev.HTTP.Method, _ = httpVerb(method)
 	path, _, _ := strings.Cut(rest, " ")
 	ev.HTTP.Path = firstText(ev.HTTP.Path, urlPath(path))
 }
 
 func (m *mapper) anyStatus(ev *event.Event, f field) {
 	s := m.vals[f].text(&m.arena)
-	if n, ok := integer(s); ok {
+	if n, ok := statusNumber(s); ok {
 		if ev.HTTP.Status == 0 && f == fAnyStatus {
 			ev.HTTP.Status = int(n)
 		}
@@ -81,14 +81,18 @@ func (m *mapper) anyDuration(ev *event.Event, web bool) {
 	}
 }
 
-// httpVerb reports whether s is a request method.
-func httpVerb(s string) bool {
-	switch s {
-	case "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE":
-		return true
+// httpVerb returns a request method in capitals, and whether it is one of HTTP's;
+// others stay as they are, and "-" is none.
+func httpVerb(s string) (string, bool) {
+	for _, verb := range httpVerbs {
+		if len(s) == len(verb) && (s == verb || strings.EqualFold(s, verb)) {
+			return verb, true
+		}
 	}
-	return false
+	return dash(s), false
 }
+
+var httpVerbs = [...]string{"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE"}
 
 // fullMethod reports whether s is gRPC's /package.Service/Method.
 func fullMethod(s string) bool {

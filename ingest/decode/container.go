@@ -86,6 +86,7 @@ func (d *Decoder) dockerLine(env *envelope) bool {
 	in.depth++
 	in.stream = j.text(markStream, &d.m.arena)
 	in.time = d.instant(j.text(markTime, &d.m.arena), env.time)
+	d.dockerAttrs(&in)
 	text := j.text(markLog, &d.m.arena)
 	d.streamLine(strings.TrimRight(text, "\r\n"), dockerKind(text), &in)
 	return true

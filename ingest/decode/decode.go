@@ -192,6 +192,7 @@ func (d *Decoder) start() *event.Event {
 type envelope struct {
 	time                    int64 // 0: none
 	service, instance, host string
+	env                     string // the deployment's
 	stream                  string // "stdout" or "stderr"
 	trace, span             string
 	subject, account        string
@@ -240,6 +241,7 @@ func (d *Decoder) fromEnvelope(ev *event.Event, env *envelope) {
 	}
 	ev.Instance = firstText(ev.Instance, env.instance)
 	ev.Host = firstText(ev.Host, env.host)
+	ev.Env = firstText(ev.Env, env.env)
 	ev.TraceID = firstText(ev.TraceID, env.trace)
 	ev.SpanID = firstText(ev.SpanID, env.span)
 	ev.ID = firstText(ev.ID, env.id)

@@ -17,7 +17,7 @@ func (d *Decoder) guessLevel(s string) {
 		}
 		return
 	}
-	if w := head[:wordLen(head)]; isLevelWord(w) && len(w) < len(head) {
+	if w := head[:wordLen(head)]; len(w) < len(head) && (isLevelWord(w) || head[len(w)] == ':' && spokenLevels[strings.ToLower(w)]) {
 		sev, _ := levelWord(w)
 		d.setLevel(sev)
 		return
@@ -33,6 +33,13 @@ func (d *Decoder) guessLevel(s string) {
 			}
 		}
 	}
+}
+
+// spokenLevels are the words that say a level before a colon in any case: "error:
+// text" of winston, .NET's console ("fail: Category[0]") and command line tools.
+var spokenLevels = map[string]bool{
+	"error": true, "warn": true, "warning": true, "info": true, "debug": true, "verbose": true, "fatal": true, "critical": true,
+	"fail": true, "crit": true, "trce": true, "dbug": true, "panic": true, "severe": true,
 }
 
 // isLevelWord is strict: a level written in capitals.
@@ -96,9 +103,23 @@ func textFacts(ev *event.Event, m *mapper) {
 	if ev.NATS.Reason == "" && ev.Kind == "log" && !permissionFacts(&ev.NATS, ev.Error) {
 		permissionFacts(&ev.NATS, ev.Message)
 	}
+	if ev.NATS.Subject == "" && ev.Kind == "log" {
+		ev.NATS.Subject = firstText(subscriptionFact(ev.Error), subscriptionFact(ev.Message))
+	}
 	if m.have&(1<<fAnySubject|1<<fAnyStream|1<<fAnyConsumer) != 0 {
 		m.natsClientFacts(ev)
 	}
+}
+
+// subscriptionFact finds the subject in what nats.go prints of an asynchronous
+// error: `nats: slow consumer, messages dropped on connection [5] for subscription
+// on "prices.eu"`, whose quotes a log may have escaped.
+func subscriptionFact(s string) string {
+	if !strings.HasSuffix(s, `"`) {
+		return ""
+	}
+	subject := strings.TrimLeft(after(s, " for subscription on "), "\\\"")
+	return subject[:wordEnd(subject)]
 }
 
 // permissionFacts finds what a NATS client was not allowed to do:

@@ -24,6 +24,9 @@ func (m *mapper) assign(ev *event.Event, f field) {
 	case fLevel:
 		m.taken |= 1 << f
 		ev.Level, ev.SeverityNumber = m.sev.level, m.sev.number
+		if m.vals[f].s == "0" && m.has(fMessage) && canonical(m.from[fMessage]) == "shortmessage" {
+			ev.Level, ev.SeverityNumber = syslogSeverity[0].level, syslogSeverity[0].number // GELF's
+		}
 	case fSeverity:
 		if n := m.int(f); !m.has(fLevel) {
 			sev, _ := severityNumber(n)
@@ -43,6 +46,10 @@ func (m *mapper) assign(ev *event.Event, f field) {
 		}
 	case fPod:
 		m.fillPod(ev)
+	case fUnit:
+		if unit := m.text(f); ev.Service == "" {
+			ev.Service = strings.TrimSuffix(unit, ".service")
+		}
 	case fInstance:
 		ev.Instance = m.text(f)
 	case fHost:
@@ -67,13 +74,13 @@ func (m *mapper) assign(ev *event.Event, f field) {
 func (m *mapper) assignProtocol(ev *event.Event, f field) {
 	switch f {
 	case fMethod:
-		ev.HTTP.Method = m.text(f)
+		ev.HTTP.Method, _ = httpVerb(m.text(f))
 	case fRoute:
 		ev.HTTP.Route = m.text(f)
 	case fPath:
 		ev.HTTP.Path = urlPath(m.text(f))
 	case fStatus:
-		ev.HTTP.Status = m.int(f)
+		ev.HTTP.Status = m.status(f)
 	case fDuration:
 		ev.HTTP.DurationMS = m.millis(f)
 	case fClient:
@@ -91,6 +98,12 @@ func (m *mapper) assignProtocol(ev *event.Event, f field) {
 	default:
 		m.assignNATS(&ev.NATS, f)
 	}
+}
+
+func (m *mapper) status(f field) int {
+	m.taken |= 1 << f
+	n, _ := statusNumber(m.vals[f].s)
+	return int(n)
 }
 
 func (m *mapper) assignNATS(n *event.NATS, f field) {
@@ -225,6 +238,7 @@ func (m *mapper) fillPod(ev *event.Event) {
 // the caller knows what else may serve.
 func (m *mapper) fillTime(ev *event.Event) {
 	switch {
+	case m.has(fTime) && ev.Time != 0 && ev.TimeQuality < m.time.quality: // the line's is better
 	case m.has(fTime):
 		m.taken |= 1 << fTime
 		ev.Time, ev.TimeQuality = m.time.ns, m.time.quality

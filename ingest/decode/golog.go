@@ -6,6 +6,10 @@ import (
 
 // goLog reads the lines of Go's log package.
 func (d *Decoder) goLog(s string) bool {
+	if at := goPrefix(s); at > 0 {
+		d.goPrefix(s[:at])
+		s = s[at:]
+	}
 	c, n := isoTime(s)
 	if n == 0 {
 		return false
@@ -16,10 +20,75 @@ func (d *Decoder) goLog(s string) bool {
 		if sev, ok := levelWord(w[1:]); ok {
 			d.setLevel(sev)
 			rest = after
+			d.nginxError(rest)
 		}
+	}
+	if w := rest[:wordLen(rest)]; isLevelWord(w) && d.ev.Level == "" {
+		d.slogDefault(w, rest[len(w):])
+		return true
 	}
 	d.body(rest)
 	return true
+}
+
+// slogDefault reads slog's default handler, which writes through the log package:
+// "ERROR+2 text key=value"; some write a colon after the level.
+func (d *Decoder) slogDefault(level, rest string) {
+	if n := tokenLen(rest); rest != "" && (rest[0] == '+' || rest[0] == '-') && allDigits(rest[1:n]) {
+		level += rest[:n]
+		rest = rest[n:]
+	}
+	sev, _ := levelWord(level)
+	d.setLevel(sev)
+	d.body(strings.TrimLeft(rest, ": "))
+	d.fieldsAtEnd()
+}
+
+// goPrefix returns where the date begins in a line that the log package wrote a
+// prefix before: "api: 2026/11/22 08:34:01 text"; 0 if there is none.
+func goPrefix(s string) int {
+	i := strings.Index(clip(s, 48), " 20")
+	if i < 2 || s[i-1] != ':' && s[i-1] != ']' || strings.IndexByte(s[:i], '=') >= 0 {
+		return 0
+	}
+	if _, n := isoTime(s[i+1:]); n == 0 || s[i+5] != '/' {
+		return 0
+	}
+	return i + 1
+}
+
+// goPrefix takes what stands before the date: a level or the name of the logger.
+func (d *Decoder) goPrefix(s string) {
+	s = strings.Trim(s, "[]: ")
+	if sev, ok := levelWord(s); ok && len(s) > 1 {
+		d.setLevel(sev)
+		return
+	}
+	d.ev.Logger = s
+}
+
+// nginxError takes the request off the end of a line of nginx's error log: ", client:
+// 10.0.0.1, server: _, request: "GET /x HTTP/1.1", upstream: "…", host: "…"".
+func (d *Decoder) nginxError(s string) {
+	_, tail, ok := strings.Cut(firstLine(s), ", client: ")
+	if !ok {
+		return
+	}
+	client, tail, _ := strings.Cut(tail, ", ")
+	d.ev.HTTP.Client = hostOf(client)
+	for _, part := range strings.Split(tail, ", ") {
+		name, value, ok := strings.Cut(part, ": ")
+		value = strings.Trim(value, `"`)
+		switch {
+		case !ok || value == "_":
+		case name == "request":
+			d.request(value)
+		case name == "server" || name == "upstream" || name == "referrer":
+			d.pairText(name, value)
+		case name == "host":
+			d.pairText("vhost", value)
+		}
+	}
 }
 
 // body takes the message of a line; a source location before it is an attribute.
@@ -68,17 +137,21 @@ func grpcLevel(s string) (sev severity, rest string, ok bool) {
 // zapConsole reads zap's development encoder: time, level, logger, caller,
 // message, fields, separated by tabs; the stack follows in further lines.
 func (d *Decoder) zapConsole(s string) bool {
-	c, n := isoTime(s)
+	l := leadTime(s)
 	line := firstLine(s)
-	if n == 0 || n == len(line) {
+	if l.n == 0 || l.n >= len(line) {
 		return false
 	}
-	cells := strings.Split(line[n+1:], "\t")
+	cells := strings.Split(line[l.n+1:], "\t")
+	if len(cells) > 2 && isUUID(cells[0]) { // AWS Lambda's runtime
+		d.ev.RequestID = cells[0]
+		cells = cells[1:]
+	}
 	sev, ok := levelWord(cells[0])
 	if !ok {
 		return false
 	}
-	d.civilTime(&c, true)
+	d.leadTime(&l)
 	d.setLevel(sev)
 	cells = cells[1:]
 	if len(cells) > 1 && strings.HasPrefix(cells[len(cells)-1], "{") {
@@ -110,6 +183,20 @@ func (d *Decoder) objectPairs(s string) {
 	o, _ := tree(s, nil).(map[string]any)
 	for _, k := range sortedKeys(o) {
 		d.pair(k, treeVal(o[k], d.m.nextOff()))
+		d.offerMembers(k, o[k])
+	}
+}
+
+// offerMembers offers what is in an object, and in objects in it, to the named
+// fields. The object stays an attribute as it is.
+func (d *Decoder) offerMembers(path string, v any) {
+	o, _ := v.(map[string]any)
+	for _, k := range sortedKeys(o) {
+		if t := d.m.target(path + "." + k); t.field != noField {
+			t.keep = true
+			d.m.put(&t, treeVal(o[k], d.m.nextOff()))
+		}
+		d.offerMembers(path+"."+k, o[k])
 	}
 }
 
@@ -131,8 +218,12 @@ func (d *Decoder) python(s string) bool {
 	for i, cell := range cells[:len(cells)-1] {
 		if sev, ok := levelWord(cell); ok {
 			d.setLevel(sev)
+			after := cells[i+1:]
 			d.ev.Logger = strings.Join(cells[:i], " - ")
-			d.ev.Message = strings.Join(cells[i+1:], " - ")
+			if i == 0 && len(after) > 1 && isName(after[0]) {
+				d.ev.Logger, after = after[0], after[1:]
+			}
+			d.ev.Message = strings.Join(after, " - ")
 			return true
 		}
 	}

@@ -202,7 +202,7 @@ func crashes(s string) bool {
 
 // opensTrace reports whether what follows a line is a stack trace.
 func opensTrace(s string) bool {
-	return crashes(s) || hasAnyPrefix(s, pyTrace, "goroutine ", "runtime: ")
+	return crashes(s) || hasAnyPrefix(s, pyTrace, "goroutine ", "runtime: ", "http: panic serving ")
 }
 
 func hasAnyPrefix(s string, prefixes ...string) bool {

@@ -20,10 +20,25 @@ func (m *mapper) traceID(s string) string {
 	if i := strings.LastIndexByte(s, '/'); i >= 0 {
 		s = s[i+1:]
 	}
+	s = strings.TrimPrefix(xrayID(s), "0x")
 	if len(s) == 36 && strings.Count(s, "-") == 4 {
 		s = strings.ReplaceAll(s, "-", "")
 	}
 	return m.hexID(decimalID(s), 32)
+}
+
+// xrayID takes the trace out of AWS X-Ray's header and joins the two parts of its ids:
+// "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1".
+func xrayID(s string) string {
+	root, ok := strings.CutPrefix(s, "Root=")
+	root = upTo(root, ";")
+	if len(root) != 35 || root[1] != '-' || root[10] != '-' || root[0]-'0' > 9 {
+		if ok {
+			return root
+		}
+		return s
+	}
+	return root[2:10] + root[11:]
 }
 
 // decimalID turns the decimal ids of Datadog, 64 bits of 17 digits or more, into
@@ -46,7 +61,7 @@ func (m *mapper) hexID(s string, n int) string {
 		return s
 	}
 	if len(s) > 16 && len(s) < 21 && n == 16 {
-		s = decimalID(s)
+		s = strings.TrimPrefix(decimalID(s), "0x")
 	}
 	if !isHex(s) || len(s) > n || len(s) < 8 {
 		return s

@@ -16,6 +16,7 @@ const (
 	fService
 	fPod // gives a service and an instance
 	fContainer
+	fUnit // systemd's or syslog's name of a service
 	fInstance
 	fHost
 	fEnv
@@ -82,38 +83,39 @@ var keyTable = []struct {
 	name  string // as Options.Map calls it
 	keys  string
 }{
-	{fTime, "time", "@timestamp timestamp time ts @t datetime eventtime asctime logtime instant timeunixnano realtimetimestamp sourcerealtimetimestamp ~starttime timeiso8601 timelocal ~date msec observedtimestamp"},
+	{fTime, "time", "@timestamp timestamp time ts @t datetime eventtime asctime logtime instant timeunixnano realtimetimestamp sourcerealtimetimestamp ~starttime timeiso8601 timelocal ~date msec record.time.repr record.time.timestamp ~t observedtimestamp"},
 	{fSeconds, "", "timestampseconds"},
 	{fNanos, "", "timestampnanos"},
-	{fLevel, "level", "level severity log.level lvl @l loglevel levelname severitytext level.name syslog.severity.name logging.level levelvalue levelno ~priority syslog.severity.code"},
+	{fLevel, "level", "level severity log.level lvl @l loglevel levelname severitytext level.name syslog.severity.name logging.level levelvalue record.level.name levelno levelnumber ~priority syslog.severity.code ~l ~s"},
 	{fSeverity, "severity_number", "severitynumber"},
-	{fMessage, "message", "formattedmessage message msg @m @mt shortmessage event body body.stringvalue log textpayload fullmessage log.message event.original messagetemplate ~text"},
-	{fError, "error", "error.message err.message error err exception.message exception.excvalue exception.exceptionmessage throwable.message thrown.message errormessage errmsg error.msg err.msg grpc.error exception @x exc excinfo thrown throwable errors error.type errorverbose"},
+	{fMessage, "message", "formattedmessage renderedmessage message msg @m @mt shortmessage record.message event body body.stringvalue log textpayload fullmessage log.message event.original messagetemplate ~text ~m"},
+	{fError, "error", "error.message err.message error err exception.message exception.excvalue exception.exceptionmessage throwable.message thrown.message errormessage errmsg error.msg err.msg grpc.error exception @x exc excinfo thrown throwable errors error.type error.kind error.name err.name err.type error.code err.code error.reason errorverbose"},
 	{fStack, "", "stacktrace stack error.stacktrace error.stack err.stack exception.stacktrace"},
-	{fService, "service", "service.name service servicename app.name ~app ~application applicationname otelservicename resource.service.name dd.service serviceid kubernetes.labels.app.kubernetes.io/name kubernetes.podlabels.app.kubernetes.io/name kubernetes.labels.appkubernetesio/name kubernetes.labels.app kubernetes.podlabels.app kubernetes.labels.k8sapp k8s.deployment.name ~appname syslog.appname ~microservice ~program syslogidentifier systemdunit systemd.unit"},
+	{fService, "service", "service.name service servicename app.name ~app ~application applicationname otelservicename resource.service.name dd.service serviceid kubernetes.labels.app.kubernetes.io/name kubernetes.podlabels.app.kubernetes.io/name kubernetes.labels.appkubernetesio/name kubernetes.labels.app kubernetes.podlabels.app kubernetes.labels.k8sapp k8s.deployment.name ~appname syslog.appname ~microservice ~program"},
 	{fPod, "", "k8s.pod.name kubernetes.podname kubernetes.pod.name podname ~pod"},
 	{fContainer, "", "k8s.container.name kubernetes.containername kubernetes.container.name container.name containername ~container"},
+	{fUnit, "", "syslogidentifier systemdunit systemd.unit"},
 	{fInstance, "instance", "service.instance.id instance instanceid service.node.name"},
 	{fHost, "host", "host.name host hostname host.hostname k8s.node.name kubernetes.host kubernetes.node.name kubernetes.nodename ~nodename ~node machinename server.hostname"},
 	{fEnv, "env", "deployment.environment.name deployment.environment service.environment env environment dd.env"},
-	{fLogger, "logger", "log.logger logger loggername sourcecontext scope.name otel.scope.name instrumentationscope.name"},
+	{fLogger, "logger", "log.logger logger loggername sourcecontext scope.name otel.scope.name instrumentationscope.name record.name ~category ~n"},
 	{fName, "", "name"},
-	{fTrace, "trace_id", "traceid trace.id oteltraceid @tr logging.googleapis.com/trace xb3traceid xtraceid dd.traceid ~trace"},
-	{fSpan, "span_id", "spanid span.id otelspanid @sp logging.googleapis.com/spanid xb3spanid dd.spanid"},
-	{fTraceparent, "", "traceparent ubertraceid b3 req.headers.traceparent"},
-	{fRequest, "request_id", "requestid http.requestid http.request.id http.req.id request.id req.id reqid xrequestid http.request.header.xrequestid correlationid xcorrelationid req.headers.xrequestid"},
+	{fTrace, "trace_id", "traceid trace.id oteltraceid @tr logging.googleapis.com/trace xb3traceid xtraceid dd.traceid xraytraceid xamzntraceid amzntraceid ~trace"},
+	{fSpan, "span_id", "spanid span.id otelspanid @sp logging.googleapis.com/spanid xb3spanid dd.spanid trace.spanid"},
+	{fTraceparent, "", "traceparent ubertraceid b3 req.headers.traceparent httptraceparent request.headers.traceparent headers.traceparent http.request.header.traceparent"},
+	{fRequest, "request_id", "requestid http.requestid http.request.id http.req.id request.id req.id reqid xrequestid http.request.header.xrequestid correlationid xcorrelationid req.headers.xrequestid httpxrequestid request.headers.xrequestid headers.xrequestid functionrequestid awsrequestid"},
 	{fMethod, "http.method", "http.request.method http.method http.req.method httpmethod req.method request.method requestmethod httprequest.requestmethod"},
 	{fAnyMethod, "", "method verb"},
-	{fRoute, "http.route", "http.route httproute"},
+	{fRoute, "http.route", "http.route httproute url.template request.route"},
 	{fAnyRoute, "", "route endpoint"},
-	{fPath, "http.path", "http.path url.path http.target http.req.path http.request.path httppath http.url url.full url.original req.url req.path request.path request.url requesturi requestpath httprequest.requesturl xenvoyoriginalpath"},
+	{fPath, "http.path", "http.path url.path http.target http.req.path http.request.path httppath http.url url.full url.original req.url req.path request.path request.url requesturi requestpath httprequest.requesturl xenvoyoriginalpath request.uri http.urldetails.path http.uri"},
 	{fAnyPath, "", "path uri url target"},
-	{fStatus, "http.status", "http.status http.response.statuscode http.statuscode http.resp.status http.response.status httpstatus httpstatuscode res.statuscode res.status response.status response.statuscode responsecode responsestatus httprequest.status"},
+	{fStatus, "http.status", "http.status http.response.statuscode http.statuscode http.resp.status http.response.status httpstatus httpstatuscode res.statuscode res.status response.status response.statuscode responsecode responsestatus httprequest.status downstreamstatus request.status resp.status resp.statuscode response.code"},
 	{fRequestLine, "", "request requestline"},
 	{fAnyStatus, "", "status statuscode response"},
-	{fDuration, "http.duration_ms", "http.durationms http.server.request.duration http.client.request.duration http.resp.tookms http.duration responsetime requesttime event.duration httprequest.latency upstreamresponsetime elapsedmilliseconds"},
-	{fAnyDuration, "", "durationms latencyms elapsedms tookms timems durations durationseconds latencys elapseds durationns latencyns elapsedns durationus latencyus duration latency elapsed took"},
-	{fClient, "http.client", "http.client client.address http.clientip client.ip clientip remoteaddr remoteip httprequest.remoteip http.remoteaddr net.peer.ip net.sock.peer.addr req.remoteaddress source.address source.ip xforwardedfor downstreamremoteaddress"},
+	{fDuration, "http.duration_ms", "http.durationms http.server.request.duration http.client.request.duration http.resp.tookms http.duration responsetime requesttime event.duration httprequest.latency upstreamresponsetime elapsedmilliseconds response.latency request.duration request.durationms http.latencyms http.latency httpduration"},
+	{fAnyDuration, "", "durationms latencyms elapsedms tookms timems requestdurationms responsetimems requesttimems processingtimems elapsedtimems totaltimems latencyhuman durations durationseconds latencys elapseds durationns latencyns elapsedns durationus latencyus duration latency elapsed took requestduration requestlatency elapsedtime processingtime"},
+	{fClient, "http.client", "http.client client.address http.clientip client.ip clientip remoteaddr remoteip httprequest.remoteip http.remoteaddr net.peer.ip net.sock.peer.addr req.remoteaddress source.address source.ip request.clientip request.remoteip request.ip request.remoteaddr clientaddr clienthost clientaddress remoteaddress remotehost sourceip http.clientaddress network.client.ip requestip userip ~remote ~ip xforwardedfor downstreamremoteaddress"},
 	{fRPCSystem, "rpc.system", "rpc.system rpc.system.name"},
 	{fRPCService, "rpc.service", "rpc.service grpc.service grpcservice"},
 	{fRPCMethod, "rpc.method", "rpc.method grpc.method rpc.fullmethod grpc.fullmethod fullmethod grpcmethod"},
@@ -144,5 +146,5 @@ var keyTable = []struct {
 // them counts as if it were at the top, after what is at the top.
 var wrappers = []string{
 	"mdc.", "contextmap.", "fields.", "labels.", "extra.", "context.", "ctx.", "attributes.", "attrs.", "properties.",
-	"resource.attributes.", "resource.", "jsonpayload.", "span.",
+	"resource.attributes.", "resource.", "jsonpayload.", "span.", "metadata.", "meta.", "record.extra.",
 }

@@ -18,7 +18,14 @@ func (z *zones) parseRare(s string) (stamp, bool) {
 	if c, n := monthDayTime(s); n > 0 && n == len(s) {
 		return z.withYear(&c)
 	}
-	if len(s) > 48 {
+	if c, n := leadDate(s); n > 0 && n == len(s) {
+		return z.stampOf(&c), true
+	}
+	var c civil
+	if n := c.match(s, "Y-N-D"); n > 0 && n == len(s) {
+		return z.stampOf(&c), true
+	}
+	if len(s) > 96 {
 		return stamp{}, false
 	}
 	for _, layout := range rareLayouts {
@@ -26,10 +33,28 @@ func (z *zones) parseRare(s string) (stamp, bool) {
 			return stamp{t.UnixNano(), event.TimeExact}, true
 		}
 	}
+	if plain := undecorated(s); plain != s {
+		return z.parse(plain)
+	}
 	return stamp{}, false
 }
 
-var rareLayouts = []string{time.RFC1123, time.RFC1123Z, time.RFC850, time.UnixDate, time.RubyDate, "2006-01-02 15:04:05.999999999 -0700 MST", "Jan _2, 2006 3:04:05 PM MST"}
+// undecorated takes off a time what its writer put around it: Go's monotonic clock,
+// Java's name of the zone beside its offset, .NET's /Date(…)/.
+func undecorated(s string) string {
+	if i := strings.Index(s, " m="); i > 0 {
+		return s[:i]
+	}
+	if i := strings.IndexByte(s, '['); i > 0 && s[len(s)-1] == ']' {
+		return s[:i]
+	}
+	if inner, ok := strings.CutPrefix(s, "/Date("); ok {
+		return strings.TrimSuffix(inner, ")/")
+	}
+	return s
+}
+
+var rareLayouts = []string{time.RFC1123, time.RFC850, time.UnixDate, time.RubyDate, time.RFC822, "2006-01-02 15:04:05.999999999 -0700 MST", "Jan _2, 2006 3:04:05 PM MST"}
 
 // prefix reads the time a line begins with in the layout the user gave: as many
 // words as the layout has, in brackets or not.

@@ -10,8 +10,8 @@ type severity struct {
 
 // levelWords are the words loggers use, in lower case.
 var levelWords = map[string]severity{
-	"trace": {"trace", 1}, "verbose": {"trace", 1}, "finest": {"trace", 1}, "trc": {"trace", 1}, "all": {"trace", 1}, "silly": {"trace", 1}, "finer": {"trace", 3},
-	"debug": {"debug", 5}, "dbg": {"debug", 5}, "fine": {"debug", 5}, "debg": {"debug", 5}, "debu": {"debug", 5}, "config": {"debug", 7},
+	"trace": {"trace", 1}, "verbose": {"trace", 1}, "finest": {"trace", 1}, "trc": {"trace", 1}, "trac": {"trace", 1}, "trce": {"trace", 1}, "all": {"trace", 1}, "silly": {"trace", 1}, "finer": {"trace", 3},
+	"debug": {"debug", 5}, "dbg": {"debug", 5}, "fine": {"debug", 5}, "debg": {"debug", 5}, "debu": {"debug", 5}, "dbug": {"debug", 5}, "config": {"debug", 7},
 	"info": {"info", 9}, "information": {"info", 9}, "informational": {"info", 9}, "inf": {"info", 9}, "log": {"info", 9}, "http": {"info", 9}, "notice": {"info", 10}, "note": {"info", 10}, "default": {"info", 9}, "success": {"info", 9},
 	"warn": {"warn", 13}, "warning": {"warn", 13}, "wrn": {"warn", 13},
 	"error": {"error", 17}, "err": {"error", 17}, "eror": {"error", 17}, "erro": {"error", 17}, "severe": {"error", 17}, "fail": {"error", 17},
@@ -121,7 +121,9 @@ func levelNumber(n int64, scale levelScale) (severity, bool) {
 		return pythonLevel(n), true
 	case n >= 10 && n <= 60:
 		return severity{levelNames[n/10-1], int(n/10)*4 - 3}, true
-	case n >= 0 && n <= 7:
+	case n == 0: // slog's and zap's info; nobody else but syslog's writes it
+		return severity{"info", 9}, true
+	case n >= 1 && n <= 7:
 		return syslogSeverity[n], true
 	case n == -4: // slog
 		return severity{"debug", 5}, true

@@ -55,7 +55,7 @@ func (d *Decoder) lines(data []byte) {
 // pairs.
 func (d *Decoder) arrayLine(s string, env *envelope) bool {
 	i := skipSpace(bytesOf(s), 1)
-	if i >= len(s) || s[i] != '{' && s[i] != '[' || s[len(s)-1] != ']' {
+	if i >= len(s) || s[i] != '{' && s[i] != '[' && !lonePair(bytesOf(s)) || s[len(s)-1] != ']' {
 		return false
 	}
 	if end, _ := endValue(bytesOf(s), 0, 0); end != len(s) {

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -29,7 +30,7 @@ func isLogfmt(s string) bool {
 		}
 		n++
 		switch key {
-		case "level", "lvl", "severity", "msg", "message", "time", "ts", "timestamp", "event", "t", "err", "error":
+		case "level", "lvl", "severity", "msg", "message", "time", "ts", "timestamp", "event", "t", "err", "error", "at":
 			known = true
 		}
 		s = strings.TrimLeft(rest, " \t")
@@ -195,20 +196,31 @@ func klogHead(s string) int {
 	return i + 2
 }
 
+// withoutYear takes the year out of the head of a line of newer glogs, "E20261122 …",
+// which klog writes without; year is 0 where it is not there.
+func withoutYear(s string) (year int, clock string) {
+	if len(s) > 12 && allDigits(s[1:9]) && s[9] == ' ' {
+		return two(s, 1)*100 + two(s, 3), s[4:]
+	}
+	return 0, s
+}
+
 // klog reads klog's and glog's lines.
 func (d *Decoder) klog(s string) bool {
+	word := s[:1]
+	year, s := withoutYear(s)
 	n := klogHead(s)
 	if n == 0 {
 		return false
 	}
-	c := civil{year: 2000, month: two(s, 1), day: two(s, 3)}
+	c := civil{year: cmp.Or(year, 2000), month: two(s, 1), day: two(s, 3)}
 	clock, m := clockTime(s[6:])
 	if m == 0 || !c.validDate() {
 		return false
 	}
 	c.hour, c.min, c.sec, c.nano = clock.hour, clock.min, clock.sec, clock.nano
-	d.civilTime(&c, false)
-	sev, _ := levelWord(s[:1])
+	d.civilTime(&c, year > 0)
+	sev, _ := levelWord(word)
 	d.setLevel(sev)
 	d.pairText("caller", s[strings.LastIndexByte(s[:n-2], ' ')+1:n-2])
 	d.klogMessage(s[n:])

@@ -53,6 +53,12 @@ func (m *mapper) put(t *target, v val) {
 			m.keep(bit, t.keep)
 			return
 		}
+		if first, ok := firstOfList(v); ok && v.s != "" {
+			m.have |= bit
+			m.rank[t.field], m.vals[t.field], m.from[t.field] = t.rank, first, t.key
+			m.keep(bit, true)
+			return
+		}
 	}
 	if !m.usable(t, v) {
 		if m.have&bit != 0 && m.rank[t.field] == t.rank {
@@ -63,6 +69,23 @@ func (m *mapper) put(t *target, v val) {
 	m.have |= bit
 	m.rank[t.field], m.vals[t.field], m.unit[t.field], m.from[t.field] = t.rank, v, t.unit, t.key
 	m.keep(bit, t.keep)
+}
+
+// firstOfList returns the first text of a list of texts: journald and others write a
+// field that was given several times so.
+func firstOfList(v val) (val, bool) {
+	if v.kind != kArray {
+		return v, false
+	}
+	i := skipSpace(bytesOf(v.s), 1)
+	if v.s[i] != '"' {
+		return v, false
+	}
+	end, _ := endString(bytesOf(v.s), i+1)
+	if end <= i+1 {
+		return v, false
+	}
+	return val{s: v.s[i+1 : end], off: v.off, kind: kString, esc: true}, true
 }
 
 // keep notes whether a field's value is to stay an attribute.
@@ -78,7 +101,7 @@ func (m *mapper) keep(bit uint64, keep bool) {
 func (m *mapper) usedUp(f field) bool { return (m.taken&^m.kept)&(1<<f) != 0 }
 
 // textFields take any text that is not empty as it is.
-const textFields uint64 = 1<<fMessage | 1<<fError | 1<<fStack | 1<<fService | 1<<fPod | 1<<fContainer | 1<<fInstance | 1<<fHost | 1<<fEnv |
+const textFields uint64 = 1<<fMessage | 1<<fError | 1<<fStack | 1<<fService | 1<<fPod | 1<<fContainer | 1<<fUnit | 1<<fInstance | 1<<fHost | 1<<fEnv |
 
 	1<<fLogger | 1<<fName | 1<<fTrace | 1<<fSpan | 1<<fTraceparent | 1<<fRequest | 1<<fMethod | 1<<fRoute | 1<<fPath | 1<<fClient |
 	1<<fRPCSystem | 1<<fRPCService | 1<<fRPCMethod | 1<<fAnySubject | 1<<fAnyStream | 1<<fAnyConsumer
@@ -116,9 +139,9 @@ func (m *mapper) usable(t *target, v val) bool {
 	}
 	switch t.field {
 	case fTime:
-		return m.usableTime(v)
+		return m.usableTime(v, t.key)
 	case fLevel:
-		return m.usableLevel(v, t.rank)
+		return m.usableLevel(v, t)
 	case fMessage:
 		return v.kind == kString && v.s != "" || v.kind < kString && t.rank.row() <= 3 || v.kind == kArray && byteList(v.s)
 	case fError:
@@ -128,13 +151,15 @@ func (m *mapper) usable(t *target, v val) bool {
 	case fAnyRoute:
 		return v.kind == kString && strings.HasPrefix(v.s, "/")
 	case fRequestLine:
-		return v.kind == kString && httpVerb(v.s[:wordLen(v.s)])
+		_, ok := httpVerb(v.s[:wordLen(v.s)])
+		return v.kind == kString && ok
 	case fAnyMethod:
-		return v.kind == kString && (httpVerb(v.s) || fullMethod(v.s))
+		_, ok := httpVerb(v.s)
+		return v.kind == kString && (ok || fullMethod(v.s))
 	case fAnyPath:
 		return v.kind == kString && (strings.HasPrefix(v.s, "/") || strings.HasPrefix(v.s, "http"))
 	case fAnyStatus:
-		n, isInt := integer(v.s)
+		n, isInt := statusNumber(v.s)
 		return isInt && n >= 100 && n <= 599 || v.kind == kString && unicodeless(v.s)
 	case fAnyCode:
 		return v.kind == kString && unicodeless(v.s)
@@ -147,7 +172,9 @@ func (m *mapper) usable(t *target, v val) bool {
 		}
 		_, ok := millis(v, t.unit, unitMS)
 		return ok
-	case fTrace, fRequest, fInstance, fSpan:
+	case fTrace, fSpan:
+		return v.kind == kString && v.s != "" || v.kind == kNumber && len(v.s) >= 8
+	case fRequest, fInstance:
 		return v.s != "" && (v.kind == kString || v.kind == kNumber)
 	}
 	return v.kind == kString && v.s != ""
@@ -158,7 +185,14 @@ func unicodeless(s string) bool {
 	return ok
 }
 
-func (m *mapper) usableTime(v val) bool {
+// usableTime takes a time. Under a key of one letter other things stand as well: a
+// number there is none unless it can be one.
+func (m *mapper) usableTime(v val, key string) bool {
+	if len(key) == 1 && v.kind == kNumber {
+		if ns, ok := epoch(v.s); !ok || ns < earliest || ns > latest {
+			return false
+		}
+	}
 	m.timeKey = true
 	var ok bool
 	var st stamp
@@ -168,7 +202,7 @@ func (m *mapper) usableTime(v val) bool {
 	case kNumber:
 		st.ns, ok = epoch(v.s)
 	case kObject:
-		st.ns, ok = timePair(v.s)
+		st, ok = m.zones.timeObject(v.s)
 	}
 	if ok {
 		m.time = st
@@ -176,19 +210,26 @@ func (m *mapper) usableTime(v val) bool {
 	return ok
 }
 
-// timePair reads {"epochSecond":…,"nanoOfSecond":…} and {"seconds":…,"nanos":…}.
-func timePair(s string) (int64, bool) {
+// timeObject reads {"epochSecond":…,"nanoOfSecond":…}, {"seconds":…,"nanos":…} and
+// MongoDB's {"$date":…}.
+func (z *zones) timeObject(s string) (stamp, bool) {
 	o, _ := tree(s, nil).(map[string]any)
+	switch date := o["$date"].(type) {
+	case string:
+		return z.parse(date)
+	case int:
+		return stamp{ns: int64(date) * (second / 1e3)}, date < 1e14 && date > 0
+	}
 	sec, ok := o["epochSecond"].(int)
 	nano, _ := o["nanoOfSecond"].(int)
 	if !ok {
 		sec, ok = o["seconds"].(int)
 		nano, _ = o["nanos"].(int)
 	}
-	return int64(sec)*second + int64(nano), ok && sec < 1e10 && sec > -1e10
+	return stamp{ns: int64(sec)*second + int64(nano)}, ok && sec < 1e10 && sec > -1e10
 }
 
-func (m *mapper) usableLevel(v val, r rank) bool {
+func (m *mapper) usableLevel(v val, t *target) bool {
 	switch v.kind {
 	case kString:
 		if sev, ok := levelWord(v.text(&m.arena)); ok {
@@ -200,39 +241,41 @@ func (m *mapper) usableLevel(v val, r rank) bool {
 		return false
 	}
 	n, ok := integer(v.s)
-	if !ok {
+	if !ok || len(t.key) == 1 {
 		return false
 	}
-	scale := scaleTens
-	if r.row() == levelnoRank {
-		scale = scalePython
-	}
-	sev, ok := levelNumber(n, scale)
+	sev, ok := levelNumber(n, levelScales[t.rank.row()])
 	if ok {
 		m.sev = sev
 	}
 	return ok
 }
 
-// levelnoRank is the row of Python's number, whose scale is its own.
-var levelnoRank = func() int {
+// levelScales are the scales of the keys, by their place in the row, whose numbers
+// mean one thing only.
+var levelScales = func() map[int]levelScale {
+	scales := map[int]levelScale{}
 	for _, row := range keyTable {
 		if row.field != fLevel {
 			continue
 		}
 		for i, k := range strings.Fields(row.keys) {
-			if k == "levelno" {
-				return i + 1
+			switch strings.TrimPrefix(k, "~") {
+			case "levelno", "levelnumber":
+				scales[i+1] = scalePython
+			case "priority", "syslog.severity.code", "severity":
+				scales[i+1] = scaleSyslog
 			}
 		}
 	}
-	return 0
+	return scales
 }()
 
 func (m *mapper) usableInt(f field, v val) bool {
 	n, ok := integer(v.s)
 	switch f {
 	case fStatus:
+		n, ok = statusNumber(v.s)
 		return ok && n >= 0 && n <= 999
 	case fSeverity:
 		return ok && n >= 1 && n <= 24
@@ -240,6 +283,14 @@ func (m *mapper) usableInt(f field, v val) bool {
 		return ok && n >= 10000 && n <= 10999
 	}
 	return ok
+}
+
+// statusNumber reads a status, perhaps with its words: "503 Service Unavailable".
+func statusNumber(s string) (int64, bool) {
+	if len(s) > 4 && s[3] == ' ' {
+		s = s[:3]
+	}
+	return integer(s)
 }
 
 // text returns the text of a field's value and counts it as taken.

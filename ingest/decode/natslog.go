@@ -51,9 +51,24 @@ func (d *Decoder) natsServer(s string) bool {
 	d.civilTime(&l.time, true)
 	sev, _ := levelWord(l.level)
 	d.setLevel(sev)
-	d.ev.Service = "nats-server"
+	d.ev.Service = natsService
 	d.pairText("pid", l.pid)
-	text := strings.TrimRight(l.text, "\r\n ")
+	d.natsText(l.text)
+	return true
+}
+
+// natsService is the service of the lines nats-server writes, and its tag in syslog.
+const natsService = "nats-server"
+
+// natsText takes a text of the server's, with the connection it is about before it.
+func (d *Decoder) natsText(text string) {
+	if len(text) > 6 && text[0] == '[' && text[4] == ']' { // relays of syslog keep what the server has no place for
+		if sev, ok := levelWord(text[1:4]); ok {
+			d.setLevel(sev)
+			text = text[6:]
+		}
+	}
+	text = strings.TrimRight(text, "\r\n ")
 	if n := &d.ev.NATS; strings.Contains(firstLine(text), "id") {
 		text = d.natsConnection(n, text)
 	}
@@ -63,7 +78,6 @@ func (d *Decoder) natsServer(s string) bool {
 		d.ev.Error = d.ev.Message
 	}
 	d.raftFacts(text)
-	return true
 }
 
 // natsConnection reads the prefix of lines about a connection and returns the
@@ -212,6 +226,7 @@ var natsReasons = []struct{ mark, reason string }{
 	{"Slow Consumer Detected: WriteDeadline", "Slow Consumer (Write Deadline)"},
 	{"Slow Consumer State: WriteDeadline", "Slow Consumer (Write Deadline)"},
 	{"authentication error", "Authentication Failure"},
+	{"authentication timeout", "Authentication Timeout"},
 	{"maximum account active connections exceeded", "Maximum Account Connections Exceeded"},
 	{"maximum connections exceeded", "Maximum Connections Exceeded"},
 	{"maximum subscriptions exceeded", "Maximum Subscriptions Exceeded"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"corral/event"
@@ -12,11 +13,67 @@ import (
 // object decodes s if it is one JSON object.
 func (d *Decoder) object(s string, env *envelope) bool {
 	d.start()
-	if !d.js.whole(bytesOf(s)) {
+	if d.js.whole(bytesOf(s)) {
+		d.scanned(s, s, env)
+		return true
+	}
+	mended, ok := mend(s)
+	d.start()
+	if !ok || !d.js.whole(bytesOf(mended)) {
 		return false
 	}
-	d.scanned(s, s, env)
+	d.scanned(s, mended, env)
 	return true
+}
+
+// mend makes JSON of an object that only nearly is: Python writes NaN and Infinity,
+// nginx escapes bytes as \x22, and some writers leave control characters in texts as
+// they are. ok is false if nothing of that is in it.
+func mend(s string) (mended string, ok bool) {
+	if len(s) < 2 || s[0] != '{' || s[len(s)-1] != '}' {
+		return s, false
+	}
+	b := make([]byte, 0, len(s)+16)
+	text := false // inside a string
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case text && c == '\\' && i+1 < len(s):
+			if s[i+1] == 'x' && i+3 < len(s) && isHex(s[i+2:i+4]) {
+				b = append(append(b, `\u00`...), s[i+2:i+4]...)
+				i, ok = i+3, true
+				continue
+			}
+			b = append(b, c)
+			i++
+			c = s[i]
+		case text && c < ' ':
+			b = fmt.Appendf(b, `\u%04x`, c)
+			ok = true
+			continue
+		case c == '"':
+			text = !text
+		case !text && (c == 'N' || c == 'I' || c == '-'):
+			if n := noNumber(s[i:]); n > 0 {
+				b = append(b, "null"...)
+				i, ok = i+n-1, true
+				continue
+			}
+		}
+		b = append(b, c)
+	}
+	return view(b), ok
+}
+
+// noNumber returns the length of what Python and JavaScript write for a number that
+// is none, 0 if s does not start with it.
+func noNumber(s string) int {
+	for _, w := range [...]string{"NaN", "Infinity", "-Infinity"} {
+		if strings.HasPrefix(s, w) {
+			return len(w)
+		}
+	}
+	return 0
 }
 
 // scanned goes on with an object that js has read. raw is the object as it came;
@@ -37,6 +94,14 @@ func (d *Decoder) scanned(raw, s string, env *envelope) {
 	d.m.fill(&d.ev)
 	if d.collect != nil {
 		d.collect.object(s, d.takenOffsets(), env)
+	}
+	if d.ev.Service == natsService && d.ev.Message != "" { // of journald and other relays
+		d.natsText(d.ev.Message)
+		d.collectPairs()
+		d.js.deep = true // there are attributes that stand nowhere in the object
+	}
+	if template := d.m.from[fMessage]; d.m.has(fMessage) && (template == "@mt" || template == "MessageTemplate") {
+		d.ev.Message = render(d.ev.Message, s)
 	}
 	d.finish(raw, fmtJSON, env)
 }
@@ -100,9 +165,28 @@ func (d *Decoder) docker(env *envelope) bool {
 	in.depth++
 	in.stream = d.js.text(markStream, &d.m.arena)
 	in.time = d.instant(d.js.text(markTime, &d.m.arena), env.time)
+	d.dockerAttrs(&in)
 	log := strings.TrimRight(d.js.text(markLog, &d.m.arena), "\r\n")
 	d.inner(log, &in)
 	return true
+}
+
+// dockerAttrs takes the labels and variables that the json-file driver was told to
+// keep; some of them name the service.
+func (d *Decoder) dockerAttrs(in *envelope) {
+	if !d.js.has(markAttrs) {
+		return
+	}
+	o, _ := tree(d.js.marks[markAttrs].s, nil).(map[string]any)
+	if len(o) == 0 {
+		return
+	}
+	in.attrs = map[string]any{"attrs": o}
+	for _, label := range [...]string{"com.docker.compose.service", "com.docker.swarm.service.name", "io.kubernetes.container.name", "service", "app"} {
+		if name, ok := o[label].(string); ok && in.service == "" {
+			in.service = name
+		}
+	}
 }
 
 // instant reads an envelope's time.
@@ -168,6 +252,10 @@ func (d *Decoder) cloudEvent(raw, s string, env *envelope) bool {
 	in.subject = env.subject
 	in.time = d.instant(d.js.text(markTime, &d.m.arena), env.time)
 	in.service = firstText(env.service, sourceName(d.js.text(markSource, &d.m.arena)))
+	if d.m.has(fTraceparent) && in.trace == "" {
+		trace, span := splitTraceparent(d.m.vals[fTraceparent].text(&d.m.arena))
+		in.trace, in.span = d.m.traceID(trace), d.m.hexID(span, 16)
+	}
 	if !d.js.has(markData) || data.kind != kObject && data.kind != kString {
 		return false
 	}
@@ -194,12 +282,7 @@ func (d *Decoder) shipped(raw, s string, env *envelope) bool {
 	}
 	line := d.m.vals[fMessage]
 	text := strings.TrimRight(line.text(&d.m.arena), "\r\n")
-	isObject := strings.HasPrefix(text, "{")
-	if isObject {
-		end, k := endValue(bytesOf(text), 0, 0)
-		isObject = end == len(text) && k == kObject
-	}
-	if !isObject && recognise(text) == fmtText {
+	if !isObject(text) && recognise(text) == fmtText {
 		return false
 	}
 	in := *env
@@ -213,6 +296,26 @@ func (d *Decoder) shipped(raw, s string, env *envelope) bool {
 	return true
 }
 
+func isObject(s string) bool {
+	if !strings.HasPrefix(s, "{") {
+		return false
+	}
+	end, _ := endValue(bytesOf(s), 0, 0)
+	return end == len(s)
+}
+
+// take fills the envelope with what ev, made of what is around a record, says.
+func (in *envelope) take(ev *event.Event) {
+	in.service = firstText(in.service, ev.Service)
+	in.instance = firstText(in.instance, ev.Instance)
+	in.host = firstText(in.host, ev.Host)
+	in.env = firstText(in.env, ev.Env)
+	in.trace, in.span = firstText(in.trace, ev.TraceID), firstText(in.span, ev.SpanID)
+	if in.time == 0 && ev.TimeQuality == event.TimeExact {
+		in.time = ev.Time
+	}
+}
+
 // outerFields takes what the shipper's record says about the origin.
 func (d *Decoder) outerFields(in *envelope) {
 	var ev event.Event
@@ -220,16 +323,10 @@ func (d *Decoder) outerFields(in *envelope) {
 	d.m.have &^= 1<<fMessage | 1<<fLevel | 1<<fError | 1<<fStack | ambiguous
 	d.m.fill(&ev)
 	d.m.have = have
-	in.service = firstText(in.service, ev.Service)
-	in.instance = firstText(in.instance, ev.Instance)
-	in.host = firstText(in.host, ev.Host)
-	in.trace, in.span = firstText(in.trace, ev.TraceID), firstText(in.span, ev.SpanID)
+	in.take(&ev)
 	in.stream = firstText(in.stream, d.js.text(markStream, &d.m.arena))
 	if d.m.has(fLevel) {
 		in.level = d.m.sev
-	}
-	if in.time == 0 && ev.TimeQuality == event.TimeExact {
-		in.time = ev.Time
 	}
 }
 
@@ -240,6 +337,10 @@ func (d *Decoder) array(s string, env *envelope) bool {
 	end, _ := endValue(b, 0, 0)
 	if end < 0 || skipSpace(b, end) != len(b) || !arrayOfEvents(b) {
 		return false
+	}
+	if lonePair(b) {
+		d.fluentPair(s, env)
+		return true
 	}
 	i := skipSpace(b, 1)
 	for i < len(b) && b[i] != ']' {
@@ -257,7 +358,22 @@ func (d *Decoder) array(s string, env *envelope) bool {
 // can be.
 func arrayOfEvents(b []byte) bool {
 	i := skipSpace(b, 1)
-	return b[i] == '{' || b[i] == ']' || b[i] == '[' || b[i] == '"'
+	return lonePair(b) || b[i] == '{' || b[i] == ']' || b[i] == '[' || b[i] == '"'
+}
+
+// lonePair reports whether an array is one of Fluent Bit's pairs by itself, as its
+// outputs for files and Kafka write them.
+func lonePair(b []byte) bool {
+	i := skipSpace(b, 1)
+	end := endNumber(b, i)
+	if end < 0 {
+		return false
+	}
+	if i = skipSpace(b, end); i >= len(b) || b[i] != ',' {
+		return false
+	}
+	i = skipSpace(b, i+1)
+	return i < len(b) && b[i] == '{'
 }
 
 func (d *Decoder) element(s string, k kind, env *envelope) {

@@ -92,6 +92,9 @@ func (d *Decoder) otlp(logs plog.Logs, f format, env *envelope) {
 // otlpRecord decodes one log record. Its attributes are offered to the named
 // fields before those of its scope and resource.
 func (d *Decoder) otlpRecord(lr plog.LogRecord, scope pcommon.InstrumentationScope, resource pcommon.Map, f format, env *envelope) {
+	if d.otlpLine(lr, resource, env) {
+		return
+	}
 	ev := d.start()
 	attrs := map[string]any{}
 	body := lr.Body()
@@ -117,6 +120,34 @@ func (d *Decoder) otlpRecord(lr plog.LogRecord, scope pcommon.InstrumentationSco
 		in.time = t
 	}
 	d.finish(ev.Message, f, &in)
+}
+
+// otlpLine decodes a record whose body is a line that a collector read and did not
+// parse: it has no severity, and the line is of a format that says more than text.
+// What the record says besides is what an envelope does.
+func (d *Decoder) otlpLine(lr plog.LogRecord, resource pcommon.Map, env *envelope) bool {
+	if lr.Body().Type() != pcommon.ValueTypeStr || lr.SeverityNumber() != 0 || lr.SeverityText() != "" || env.depth >= maxEnvelopes {
+		return false
+	}
+	line := strings.TrimRight(lr.Body().Str(), "\r\n")
+	if !isObject(line) && recognise(line) == fmtText {
+		return false
+	}
+	ev := d.start()
+	in := *env
+	in.depth++
+	in.attrs = map[string]any{}
+	d.otlpMap(lr.Attributes(), in.attrs)
+	d.otlpMap(resource, in.attrs)
+	clear(d.sources)
+	d.m.fill(ev)
+	d.otlpOwn(ev, lr, pcommon.NewInstrumentationScope())
+	in.take(ev)
+	if t := int64(lr.ObservedTimestamp()); in.time == 0 && t > 0 {
+		in.time = t
+	}
+	d.inner(line, &in)
+	return true
 }
 
 // otlpOwn fills what log records have fields for.

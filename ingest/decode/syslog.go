@@ -38,17 +38,60 @@ func (d *Decoder) syslog(s string) bool {
 			return true
 		}
 	}
-	if c, n := monthDayTime(rest); n > 0 {
-		d.civilTime(&c, false)
-		rest = rest[n:]
-	} else if c, n := isoTime(rest); n > 0 {
-		d.civilTime(&c, true)
-		rest = rest[n:]
-	} else if !ok {
+	rest, cisco := ciscoHead(rest, ok)
+	l := leadTime(rest)
+	switch {
+	case l.n == 0 && !ok || l.noDate:
 		return false
+	case l.n > 0:
+		l.yearAfter(rest)
+		d.leadTime(&l)
+		rest = rest[l.n:]
+	}
+	if i := strings.Index(clip(rest, 24), ": %"); cisco && i >= 0 {
+		rest = rest[i+2:]
 	}
 	d.syslogHost(strings.TrimLeft(rest, " "))
 	return true
+}
+
+// yearAfter takes a year that stands behind a date of syslog's, as some relays write
+// it: "Oct 11 22:14:15 2026".
+func (l *lead) yearAfter(s string) {
+	if n := l.readZone(s, l.n); l.noYear && n > l.n && strings.HasPrefix(s[n:], ":") {
+		l.n = n
+		return
+	}
+	if !l.noYear || len(s) < l.n+6 || s[l.n] != ' ' || s[l.n+5] != ' ' && s[l.n+5] != ':' || !allDigits(s[l.n+1:l.n+5]) {
+		return
+	}
+	c := l.civil
+	if c.year = two(s, l.n+1)*100 + two(s, l.n+3); c.year >= 2000 && c.validDate() {
+		l.civil, l.noYear = c, false
+		l.n += 5
+	}
+}
+
+// ciscoHead takes off what Cisco's devices write before the time: "123: *Nov 22 …", a
+// sequence number and whether the clock is to be trusted. It reports whether that,
+// or a time with a zone and a colon, shows that a device of theirs wrote the line.
+func ciscoHead(s string, pri bool) (rest string, cisco bool) {
+	if !pri {
+		return s, false
+	}
+	i := 0
+	for i < len(s) && s[i]-'0' <= 9 {
+		i++
+	}
+	if strings.HasPrefix(s[i:], ": ") {
+		s, cisco = s[i+2:], true
+	}
+	if t := strings.TrimLeft(s, "*."); len(t) < len(s) {
+		if l := leadTime(t); l.n > 0 {
+			return t, true
+		}
+	}
+	return s, cisco || strings.Contains(clip(s, 64), ": %")
 }
 
 // syslogHost reads "host tag[pid]: message"; the host may be missing.
@@ -62,7 +105,7 @@ func (d *Decoder) syslogHost(s string) {
 		d.syslogBody(s)
 		return
 	}
-	d.ev.Message = s
+	d.syslogMessage(s)
 }
 
 // syslogTag returns the length of "host tag[pid]:" or "tag:" at the start of s, 0
@@ -104,7 +147,7 @@ func isTag(s string) bool {
 		return false
 	}
 	for i := 0; i < len(name); i++ {
-		if c := name[i]; !isWord(c) && c != '.' && c != '-' && c != '/' && c != '(' && c != ')' && c != '@' {
+		if c := name[i]; !isWord(c) && c != '.' && c != '-' && c != '/' && c != '(' && c != ')' && c != '@' && c != '%' {
 			return false
 		}
 	}
@@ -118,6 +161,10 @@ func (d *Decoder) syslogBody(s string) {
 		d.ev.Message = s
 		return
 	}
+	if mnemonic, ok := strings.CutPrefix(tag, "%"); ok { // Cisco's %FACILITY-SEVERITY-NAME
+		d.ev.Logger, d.ev.Message = mnemonic, msg
+		return
+	}
 	name, pid, _ := strings.Cut(tag, "[")
 	d.ev.Service = name
 	d.pairText("pid", strings.TrimSuffix(pid, "]"))
@@ -127,13 +174,37 @@ func (d *Decoder) syslogBody(s string) {
 // syslogMessage takes the message, which may be a record of a format of its own.
 func (d *Decoder) syslogMessage(msg string) {
 	msg = strings.TrimPrefix(msg, "@cee:")
-	if t := strings.TrimSpace(msg); strings.HasPrefix(t, "{") {
+	t := strings.TrimSpace(msg)
+	if strings.HasPrefix(t, "{") {
 		d.objectPairs(t)
 		if d.m.has(fMessage) {
 			return
 		}
 	}
 	d.ev.Message = msg
+	if d.ev.Service == natsService {
+		d.natsText(msg)
+	} else if f := recognise(t); f != fmtText && f != fmtSyslog {
+		d.within(t, f)
+	}
+}
+
+// within reads a line of another format that a line of syslog carries. What both say
+// is what the inner one says, but for the time, if the outer one is the better.
+func (d *Decoder) within(s string, f format) {
+	outer := d.ev
+	if !parsers[f](d, s) {
+		d.ev = outer
+		return
+	}
+	ev := &d.ev
+	ev.Host, ev.Service = firstText(ev.Host, outer.Host), firstText(outer.Service, ev.Service)
+	if outer.Time != 0 && outer.TimeQuality <= ev.TimeQuality {
+		ev.Time, ev.TimeQuality = outer.Time, outer.TimeQuality
+	}
+	if ev.Message == outer.Message { // its own is among the pairs
+		ev.Message = ""
+	}
 }
 
 // syslog5424 reads a structured line. The parser takes six decimals of a second

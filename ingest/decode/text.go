@@ -52,8 +52,13 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 	}
 	d.m.fill(&d.ev)
 	d.collectPairs()
-	if d.ev.Level == "" {
-		d.guessLevel(s)
+	if d.ev.HTTP.Method == "" {
+		requestInText(&d.ev)
+	}
+	for _, words := range [...]string{s, d.ev.Message} {
+		if d.ev.Level == "" {
+			d.guessLevel(words)
+		}
 	}
 	if d.ev.Error == "" {
 		d.ev.Error = traceError(s)
@@ -125,8 +130,10 @@ func recognise(s string) format {
 	case c-'0' <= 9:
 		return recogniseDigit(s)
 	case c == 'I' || c == 'W' || c == 'E' || c == 'F':
-		if allDigits(s[1:5]) && s[5] == ' ' && klogHead(s) > 0 {
-			return fmtKlog
+		if allDigits(s[1:5]) {
+			if _, head := withoutYear(s); head[5] == ' ' && klogHead(head) > 0 {
+				return fmtKlog
+			}
 		}
 	}
 	return recogniseWord(s)
@@ -136,27 +143,67 @@ func recogniseBracket(s string) format {
 	if natsHead(s).level != "" {
 		return fmtNATSServer
 	}
-	c, n := isoTime(s[1:])
-	if n == 0 || len(s) < n+4 || s[n+1] != ']' {
-		return fmtText
+	if c, n := isoTime(s[1:]); n > 0 {
+		return recogniseBracketed(s, c.zone, n)
 	}
-	if c.zone && (s[n+3] == '"' || s[n+2] == '"') {
+	if _, n := commonLogTime(s[1:]); n > 0 && strings.HasPrefix(s[n+1:], `] "`) {
+		return fmtAccess
+	}
+	if l := leadTime(s[1:]); l.n > 0 && len(s) > l.n+1 && (!l.noDate && s[l.n+1] == ']' || levelAhead(s[l.n+1:])) {
+		return fmtPattern
+	}
+	return recognisePrefixed(s)
+}
+
+// recogniseBracketed tells lines apart that begin with an ISO time in brackets; n is
+// its length.
+func recogniseBracketed(s string, zone bool, n int) format {
+	switch {
+	case len(s) < n+4:
+		return fmtText
+	case s[n+1] != ']':
+		if levelAhead(strings.TrimLeft(s[n+1:], ": ")) || strings.HasPrefix(s[n+1:], " #") {
+			return fmtPattern
+		}
+		return fmtText
+	case zone && (s[n+3] == '"' || s[n+2] == '"'):
 		return fmtEnvoy
 	}
 	return fmtPattern
+}
+
+// recognisePrefixed knows what stands before the time of lines of Go: a prefix of
+// the log package, the name of Gin, a level in brackets.
+func recognisePrefixed(s string) format {
+	if strings.HasPrefix(s, "[GIN] 2") {
+		return fmtAccess
+	}
+	if _, at := levelFirst(s); at > 0 {
+		return fmtPattern
+	}
+	if goPrefix(s) > 0 {
+		return fmtGoLog
+	}
+	return fmtText
 }
 
 func recogniseDigit(s string) format {
 	if c, n := isoTime(s); n > 0 && n < len(s) {
 		return recogniseDated(s, c.zone, n)
 	}
-	if _, n := clockTime(s); n > 0 && n < len(s) && s[n] == ' ' {
-		if levelAhead(s[n:]) {
+	l := leadTime(s)
+	switch {
+	case l.n == 0 || l.n >= len(s):
+		return recogniseAccess(s)
+	case l.isEpoch && s[l.n] == '\t':
+		return fmtZapConsole
+	case l.noDate || l.isEpoch:
+		if levelAhead(s[l.n:]) {
 			return fmtPattern
 		}
 		return fmtText
 	}
-	return recogniseAccess(s)
+	return fmtPattern
 }
 
 // recogniseDated tells formats apart that begin with a date; n is its length.
@@ -184,16 +231,32 @@ func recogniseWord(s string) format {
 	if isPythonBasic(s) {
 		return fmtPython
 	}
-	if _, n := monthDayTime(s); n > 0 && n < len(s) && s[n] == ' ' {
-		return fmtSyslog
+	if month(s[:3]) != 0 || weekday(s[:3]) {
+		if f := recogniseMonth(s); f != fmtText {
+			return f
+		}
 	}
-	switch {
-	case levelFirst(s) > 0:
+	if _, _, end := logrusHead(s); end > 0 {
 		return fmtPattern
-	case isLogfmt(s):
+	}
+	if f := recognisePrefixed(s); f != fmtText {
+		return f
+	}
+	if isLogfmt(s) {
 		return fmtLogfmt
 	}
 	return recogniseAccess(s)
+}
+
+// recogniseMonth is for lines that begin with the name of a month or a day.
+func recogniseMonth(s string) format {
+	if _, n := monthDayTime(s); n > 0 && n < len(s) && s[n] == ' ' {
+		return fmtSyslog
+	}
+	if l := leadTime(s); l.n > 0 && l.n < len(s) {
+		return fmtPattern
+	}
+	return fmtText
 }
 
 // startsEvent reports whether a line begins an event whatever stood before it.

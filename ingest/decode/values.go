@@ -49,7 +49,8 @@ func safeEncoded(s string) bool {
 }
 
 // millis converts a duration to milliseconds. A number without unit is what its
-// logger writes: zap's seconds, slog's nanoseconds, else milliseconds.
+// logger writes: zap's seconds, slog's nanoseconds, else milliseconds; a whole number
+// that would be a quarter of an hour is one of Go's, in nanoseconds.
 func (m *mapper) millis(f field) float64 {
 	m.taken |= 1 << f
 	guess := unitMS
@@ -57,16 +58,27 @@ func (m *mapper) millis(f field) float64 {
 	case m.unit[f] != unitUnknown:
 	case m.has(fTime) && m.vals[fTime].kind == kNumber && strings.IndexByte(m.vals[fTime].s, '.') >= 0:
 		guess = unitSeconds
-	case m.has(fTime) && m.has(fLevel) && upperLevel(m.vals[fLevel].s) && strings.IndexByte(m.vals[f].s, '.') < 0:
+	case strings.IndexByte(m.vals[f].s, '.') < 0 && (m.likeSlog() || tooLong(m.vals[f].s)):
 		guess = unitNanos
 	}
 	ms, _ := millis(m.vals[f], m.unit[f], guess)
 	return ms
 }
 
-// upperLevel reports whether a level is written as slog does.
+// likeSlog reports whether a record has the keys and the levels of slog's handler.
+func (m *mapper) likeSlog() bool {
+	return m.has(fTime) && m.from[fTime] == "time" && m.has(fMessage) && m.from[fMessage] == "msg" && m.has(fLevel) && upperLevel(m.vals[fLevel].s)
+}
+
+// upperLevel reports whether a level is written in capitals.
 func upperLevel(s string) bool {
-	return len(s) > 0 && s[0] >= 'A' && s[0] <= 'Z' && s[1:] != "" && s[1] <= 'Z'
+	return len(s) > 1 && s[0]-'A' <= 'Z'-'A' && s[1]-'A' <= 'Z'-'A'
+}
+
+// tooLong reports whether a number is no request's milliseconds.
+func tooLong(s string) bool {
+	n, ok := integer(s)
+	return ok && n >= 1e6
 }
 
 // millis reads a duration in unit u, or in guess if a number has no unit.
@@ -173,6 +185,9 @@ func hostOf(s string) string {
 	}
 	if i := strings.IndexByte(s, ':'); i >= 0 && strings.IndexByte(s[i+1:], ':') < 0 {
 		return s[:i]
+	}
+	if v4, ok := strings.CutPrefix(s, "::ffff:"); ok && strings.IndexByte(v4, '.') > 0 {
+		return v4
 	}
 	return s
 }
