@@ -55,7 +55,7 @@ func transitions(t *testing.T, path string) []*correlate.Transition {
 // bareLine is a revision without what says who found it when.
 func bareLine(t *testing.T, tr *correlate.Transition) string {
 	t.Helper()
-	tr.DetectedAt, tr.RunID = time.Time{}, ""
+	tr.DetectedAt, tr.DetectLagMS, tr.RunID = time.Time{}, 0, ""
 	data, err := sinks.AppendJSON(nil, tr)
 	if err != nil {
 		t.Fatal(err)

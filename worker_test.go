@@ -292,9 +292,10 @@ func seen(t *testing.T, path string) []string {
 
 // TestHealthAndReload asks a worker over HTTP.
 func TestHealthAndReload(t *testing.T) {
+	lasting := strings.Replace(burstRules, "window: 1s", "window: 1h", 1) // they are open whenever the reload comes
 	srv := natstest.Start(t, natstest.JetStream())
 	srv.Stream("LOGS", "logs.>")
-	rules := write(t, "rules.yaml", burstRules)
+	rules := write(t, "rules.yaml", lasting)
 	token := write(t, "token", "s3cret\n")
 	p := start(t, "run", "--rules", rules, "--nats", srv.URL(), "--no-context", "--stream", "LOGS", "--listen", "127.0.0.1:0",
 		"--listen-token-file", token, "--reload-every", "0")
@@ -334,20 +335,21 @@ func TestHealthAndReload(t *testing.T) {
 	publishLines(t, srv, bursts(0, 3))
 	natstest.Eventually(t, "metrics of the rule", func() bool {
 		_, body := ask("GET", "/metrics", "s3cret")
-		return strings.Contains(body, `corral_rule_matched_total{rule="burst"}`) && strings.Contains(body, "corral_events_total 12")
+		return strings.Contains(body, `corral_rule_matched_total{rule="burst"}`) && strings.Contains(body, "corral_events_total 12") &&
+			strings.Contains(body, `corral_incidents_open{rule="burst",severity="error"} 3`)
 	})
-	if err := os.WriteFile(rules, []byte(burstRules+"    nonsense: 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(rules, []byte(lasting+"    nonsense: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	code, body := ask("POST", "/-/reload", "s3cret")
 	if code != 422 || !strings.Contains(body, "nonsense") || !strings.Contains(body, "rules.yaml:8:5") || !strings.Contains(body, "; keeping generation 1 of this file (1 rule)") {
 		t.Errorf("reload of a broken file: %d %s", code, body)
 	}
-	if err := os.WriteFile(rules, []byte(strings.Replace(burstRules, ">= 3", ">= 4", 1)), 0o600); err != nil {
+	if err := os.WriteFile(rules, []byte(strings.Replace(lasting, ">= 3", ">= 5", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if code, body = ask("POST", "/-/reload", "s3cret"); code != 200 || !strings.Contains(body, "generation 1 → 2") ||
-		!strings.Contains(body, "  ± 1 logic      burst                condition: count() >= 3 → count() >= 4   3 open: 3 resolved\n") {
+		!strings.Contains(body, "  ± 1 logic      burst                condition: count() >= 3 → count() >= 5   3 open: 3 resolved\n") {
 		t.Errorf("reload: %d %s", code, body)
 	}
 	if err := p.end(t, syscall.SIGINT); err != nil {
