@@ -89,6 +89,21 @@ type delivery struct {
 	nats       *natssink.Sink   // nil: none
 }
 
+// ready says which of them takes nothing at the moment, and why.
+func (d *delivery) ready() error {
+	if d.clickhouse != nil {
+		if err := d.clickhouse.Ready(); err != nil {
+			return fmt.Errorf("ClickHouse: %w", err)
+		}
+	}
+	if d.nats != nil {
+		if err := d.nats.Ready(); err != nil {
+			return fmt.Errorf("NATS: %w", err)
+		}
+	}
+	return nil
+}
+
 // sinks puts the sinks in order: the database first, so that no alert goes out for
 // what it never got, then NATS, then the local output.
 func (r *remoteFlags) sinks(ctx context.Context, api jetstream.JetStream, local sinks.Sink, dead func(sinks.DeadLetter) error, log *slog.Logger) (*delivery, error) {

@@ -251,6 +251,19 @@ func (w *worker) server() (*health.Server, net.Listener, error) {
 	return s, l, nil
 }
 
+// undisturbed says which streams somebody else reads by the worker's consumer.
+func (w *worker) undisturbed() error {
+	if w.streams == nil {
+		return nil
+	}
+	for _, s := range w.streams.Stats() {
+		if s.Contested {
+			return fmt.Errorf("NATS: %s: somebody else reads from consumer %s", s.Partition, w.streams.Durable())
+		}
+	}
+	return nil
+}
+
 // ready says why the worker is not, if it is not.
 func (w *worker) ready() error {
 	w.mu.Lock()
@@ -261,10 +274,9 @@ func (w *worker) ready() error {
 		return errors.New("starting")
 	case !w.nc.IsConnected():
 		return fmt.Errorf("NATS: %s", w.nc.Status())
-	case w.sink.clickhouse != nil:
-		if err := w.sink.clickhouse.Ready(); err != nil {
-			return fmt.Errorf("ClickHouse: %w", err)
-		}
 	}
-	return nil
+	if err := w.undisturbed(); err != nil {
+		return err
+	}
+	return w.sink.ready()
 }

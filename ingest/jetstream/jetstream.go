@@ -112,6 +112,7 @@ func filter(config *jetstream.ConsumerConfig, subjects []string) {
 // of servers and consumers that were deleted. What was not acknowledged comes
 // again in the next process, unless Resume says that it is known there.
 type Source struct {
+	durable string
 	parts   []ingest.Partition
 	readers []*reader
 
@@ -128,7 +129,7 @@ func New(js jetstream.JetStream, cfg Config) (*Source, error) {
 	}
 	cfg.setDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Source{stopAcks: cancel}
+	s := &Source{durable: cfg.Durable, stopAcks: cancel}
 	for _, stream := range cfg.Streams {
 		r := newReader(js, &cfg, stream, len(s.readers))
 		s.parts = append(s.parts, ingest.Partition{Name: "stream:" + stream, Replay: true})
@@ -159,6 +160,9 @@ func apiPrefix(js jetstream.JetStream) string {
 
 // Partitions are the streams, in the order they were named.
 func (s *Source) Partitions() []ingest.Partition { return s.parts }
+
+// Durable is the name of the consumers, the same in each stream.
+func (s *Source) Durable() string { return s.durable }
 
 // Resume says up to which sequence the messages of each partition, by its name,
 // are known from a snapshot: they are not read again. It must be called before

@@ -358,6 +358,9 @@ func (r *reader) again(m ack) {
 func (r *reader) gap(why string, delivery uint64) error {
 	r.log.Warn(why+", rewinding the consumer", "delivery", delivery, "expected", r.expect, "after", r.last)
 	r.stats.gaps.Add(1)
+	if r.stats.robbed(time.Now()) {
+		r.log.Error("somebody else reads from this consumer again and again: two workers must not share a durable", "consumer", r.bound.consumer)
+	}
 	return errRebind
 }
 

@@ -12,7 +12,7 @@ import (
 // as long as it says that it may help further. It gets a copy, and must not
 // change what that shares with the original.
 var cuts = []func(*correlate.Transition) bool{
-	cutEvidence, shortenEvidence, cutTopKeys, cutRelated, cutVars, shortenTexts,
+	cutEvidence, shortenEvidence, cutTopKeys, cutRelated, cutVars, shortenTexts, bareBones,
 }
 
 // cutEvidence drops the last event that did not trigger the revision.
@@ -59,6 +59,22 @@ func shortenTexts(t *correlate.Transition) bool {
 		*s = shorten(*s, 1024)
 	}
 	t.Key, t.Labels = shortenMap(t.Key), shortenMap(t.Labels)
+	return false
+}
+
+// bareBones is for servers that allow messages of few kilobytes only.
+func bareBones(t *correlate.Transition) bool {
+	t.Evidence = nil
+	for _, s := range []*string{&t.Title, &t.Summary, &t.RuleTitle, &t.RuleFile, &t.RunbookURL, &t.Owner} {
+		*s = shorten(*s, 64)
+	}
+	for _, m := range []*map[string]string{&t.Key, &t.Labels} {
+		few := map[string]string{}
+		for _, k := range slices.Sorted(maps.Keys(*m))[:min(len(*m), 4)] {
+			few[shorten(k, 32)] = shorten((*m)[k], 64)
+		}
+		*m = few
+	}
 	return false
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -131,6 +132,15 @@ func (s *Sink) Stats() Stats {
 	st := s.pub.stats()
 	st.Truncated = s.cut.Load()
 	return st
+}
+
+// Ready returns nil unless messages wait that were not taken when they were tried
+// last.
+func (s *Sink) Ready() error {
+	if why := s.pub.trouble.Load(); why != nil {
+		return fmt.Errorf("incidents are not taken: %w", *why)
+	}
+	return nil
 }
 
 // Close ends the sink. Nothing is buffered, and the connection is the caller's.

@@ -31,6 +31,7 @@ type publisher struct {
 	plain map[string]time.Time // subject prefixes without a stream, until when that is believed
 
 	published, duplicates, retries atomic.Uint64
+	trouble                        atomic.Pointer[error] // why the last try failed, nil: it did not
 }
 
 // lookAgain is how long the absence of a stream is believed.
@@ -61,8 +62,8 @@ func withOptions(js jetstream.JetStream, opts ...jetstream.JetStreamOpt) (jetstr
 // budget is what a body may have: Budget, less on a server that allows less.
 func (p *publisher) budget() int {
 	const headers = 1 << 10
-	if most := int(p.nc.MaxPayload()); most > 2*headers { // 0: not connected yet
-		return min(Budget, most-headers)
+	if most := int(p.nc.MaxPayload()); most > 0 { // 0: not connected yet
+		return min(Budget, max(most-headers, most/2))
 	}
 	return Budget
 }
@@ -101,6 +102,7 @@ func (p *publisher) settle(ctx context.Context, msgs []*nats.Msg) error {
 	for try := 0; ; try++ {
 		failed, err := p.attempt(ctx, msgs)
 		if len(failed) == 0 {
+			p.trouble.Store(nil)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -109,6 +111,7 @@ func (p *publisher) settle(ctx context.Context, msgs []*nats.Msg) error {
 		if isFinal(err) {
 			return fmt.Errorf("publish on NATS: %w", sinks.Permanent(err))
 		}
+		p.trouble.Store(&err)
 		if p.nc.IsClosed() {
 			return fmt.Errorf("publish on NATS: %w", err)
 		}
@@ -152,9 +155,12 @@ func failed(err error) outcome { return func(context.Context) error { return err
 // attempt sends all messages and waits for their acknowledgements. It returns
 // the messages that were not stored, in order, and the first reason.
 func (p *publisher) attempt(ctx context.Context, msgs []*nats.Msg) (left []*nats.Msg, reason error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*p.timeout)
+	ctx, cancel := context.WithTimeout(ctx, 3*p.timeout)
 	defer cancel()
-	flush := sync.OnceValue(func() error { return p.nc.FlushWithContext(ctx) })
+	before := p.nc.LastError()
+	flush := sync.OnceValue(func() error {
+		return errors.Join(p.nc.FlushWithContext(ctx), p.refused(before, "")) // a refusal is told before the flush is answered
+	})
 	outcomes := make([]outcome, len(msgs))
 	for i, m := range msgs {
 		outcomes[i] = p.send(ctx, m, flush)
@@ -170,7 +176,43 @@ func (p *publisher) attempt(ctx context.Context, msgs []*nats.Msg) (left []*nats
 		}
 		left = append(left, msgs[i])
 	}
+	if why := p.refused(before, ""); reason != nil && why != nil && !errors.Is(reason, why) {
+		reason = fmt.Errorf("%w: %w", reason, why)
+	}
 	return left, reason
+}
+
+// refused returns what the server said since before about a subject that has part
+// in it and that this user may not publish on. It tells only the connection.
+func (p *publisher) refused(before error, part string) error {
+	last := p.nc.LastError()
+	if last == before || !errors.Is(last, nats.ErrPermissionViolation) || !strings.Contains(last.Error(), "Publish to") || !strings.Contains(last.Error(), part) {
+		return nil
+	}
+	return last
+}
+
+// ask asks the API of JetStream. Where this user may not, the answer would never
+// come: that is errMayNot.
+func (p *publisher) ask(ctx context.Context, subject string, question func(context.Context) error) error {
+	before := p.nc.LastError()
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	err := question(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && p.refused(before, subject) != nil {
+		return fmt.Errorf("%w: %w", errMayNot, p.refused(before, subject))
+	}
+	return err
+}
+
+var errMayNot = errors.New("this user may not ask")
+
+// holder asks which stream holds a subject.
+func (p *publisher) holder(ctx context.Context, subject string) error {
+	return p.ask(ctx, "STREAM.NAMES", func(ctx context.Context) error {
+		_, err := p.js.StreamNameBySubject(ctx, subject)
+		return err
+	})
 }
 
 // send puts m on its way. Where no stream holds it, flush says that the server
@@ -222,9 +264,13 @@ func (p *publisher) stored(ctx context.Context, subject string) (bool, error) {
 	if known && (until.IsZero() || time.Now().Before(until)) {
 		return until.IsZero(), nil
 	}
-	_, err := p.js.StreamNameBySubject(ctx, subject)
+	err := p.holder(ctx, subject)
 	switch {
 	case err == nil:
+		p.believe(prefix, time.Time{})
+		return true, nil
+	case errors.Is(err, errMayNot):
+		p.log.Warn("taken for subjects of a stream, whose acknowledgements are waited for", "subjects", prefix+".>", "error", err)
 		p.believe(prefix, time.Time{})
 		return true, nil
 	case errors.Is(err, jetstream.ErrStreamNotFound), noJetStream(err), errors.Is(err, nats.ErrNoResponders):

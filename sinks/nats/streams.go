@@ -19,7 +19,8 @@ const (
 	duplicateWindow = 30 * time.Minute
 	defaultAge      = 30 * 24 * time.Hour
 	openMirror      = "INCIDENTS_OPEN"
-	patience        = 5 // tries with a server on which nobody answers for JetStream
+	patience        = 5  // tries with a server on which nobody answers for JetStream
+	longPatience    = 12 // tries with a cluster of which too few servers are there
 )
 
 // streams are those that have to exist.
@@ -80,7 +81,7 @@ func streamName(prefix string) string {
 func (p *publisher) ensure(ctx context.Context) error {
 	for try := 0; ; try++ {
 		err := p.ensureOnce(ctx)
-		if err == nil || cannotHelp(err) || errors.Is(err, nats.ErrNoResponders) && try == patience {
+		if err == nil || cannotHelp(err) || errors.Is(err, nats.ErrNoResponders) && try == patience || tooFewPeers(err) && try == longPatience {
 			return err
 		}
 		p.log.Warn("create streams, trying again", "error", err)
@@ -105,11 +106,19 @@ func (p *publisher) ensureOnce(ctx context.Context) error {
 // subjects, or one of that name that the operator made differently.
 func (p *publisher) ensureStream(ctx context.Context, config jetstream.StreamConfig) error {
 	if config.Mirror == nil {
-		if _, err := p.js.StreamNameBySubject(ctx, example(config.Subjects[0])); err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
+		err := p.holder(ctx, example(config.Subjects[0]))
+		if errors.Is(err, errMayNot) {
+			p.log.Warn("taken for granted that there is a stream", "subjects", config.Subjects, "error", err)
+			return nil
+		}
+		if err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
 		}
 	}
-	_, err := p.js.CreateStream(ctx, config)
+	err := p.ask(ctx, "STREAM.CREATE", func(ctx context.Context) error {
+		_, err := p.js.CreateStream(ctx, config)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && config.Mirror != nil {
 		return nil
 	}
@@ -129,9 +138,17 @@ func noJetStream(err error) bool {
 
 // cannotHelp reports whether trying again is of no use.
 func cannotHelp(err error) bool {
-	if noJetStream(err) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	if noJetStream(err) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, errMayNot) {
 		return true
 	}
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code >= 400 && api.Code < 500
+	return errors.As(err, &api) && api.Code >= 400 && api.Code < 500 && !tooFewPeers(err)
+}
+
+// tooFewPeers reports whether a cluster has not enough servers for the replicas,
+// at the moment.
+func tooFewPeers(err error) bool {
+	const noSuitablePeers = 10005
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == noSuitablePeers
 }
