@@ -37,7 +37,11 @@ type batchRun struct {
 
 func cmdBatch(ctx context.Context, args []string, e env) error {
 	b := &batchRun{inputFlags: newInputs(e)}
-	fs := newFlags("batch", "[FILE…|-] --rules PATH…", "Reprocesses history: files and globs (plain, .gz, .zst), standard input, JetStream streams, ClickHouse tables.")
+	fs := newFlags("batch", "[FILE…|-] --rules PATH…", `Reprocesses history: files and globs (plain, .gz, .zst), standard input, JetStream streams, ClickHouse tables.
+
+  corral batch --rules rules/ --from '2026-11-20 10:00' --to '2026-11-20 12:00' -o ndjson 'logs/*.log.gz'
+
+Results go to standard output, the plan, the progress and a summary to standard error.`)
 	b.add(fs)
 	if done, err := parse(fs, args, e); done {
 		return err
@@ -66,7 +70,7 @@ func (b *batchRun) add(fs *pflag.FlagSet) {
 	fs.StringVar(&b.dead, "dead-letters", "", "NDJSON file for records that could not be used")
 	fs.StringVar(&b.resume, "resume", "", "file that keeps where a run was interrupted: the same command goes on there, and removes it at the end")
 	addMemory(fs, &b.memory)
-	fs.StringVar(&b.progress, "progress", "auto", "auto, on, off")
+	progressVar(fs, &b.progress)
 }
 
 // sinks is where transitions go.

@@ -22,13 +22,18 @@ import (
 var exampleRules []byte
 
 func cmdDemo(ctx context.Context, args []string, e env) error {
-	fs := newFlags("demo", "[flags]", "Three real services on REST, gRPC and NATS, faults to inject, and the incidents corral finds.")
+	fs := newFlags("demo", "[flags]", `Three real services on REST, gRPC and NATS, faults to inject, and the incidents corral finds.
+
+  corral demo --once        inject all of them, print the incidents, and exit`)
 	once := fs.Bool("once", false, "inject every fault, check that its incidents came and no others, and exit")
 	faults := fs.StringArray("fault", nil, "inject this fault at the start: "+strings.Join(demo.FaultNames(), ", ")+"; with --once only it; repeatable")
 	listen := fs.String("listen", "", "address of health, metrics and reload")
 	ch := fs.String("clickhouse", "auto", "DSN of a ClickHouse, auto (start one if its library was fetched, see make clickhouse) or off")
 	keep := fs.String("dir", "", "keep NDJSON, state and ClickHouse's data here (default: a temporary directory)")
 	if done, err := parse(fs, args, e); done {
+		return err
+	}
+	if err := noArgs(fs); err != nil {
 		return err
 	}
 	dir, err := demoDir(*keep)

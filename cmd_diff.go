@@ -42,7 +42,11 @@ func cmdDiff(ctx context.Context, args []string, e env) error {
 	d := &diffFlags{inputFlags: newInputs(e)}
 	d.reports = true
 	fs := newFlags("diff", "--base PATH|REVISION --rules PATH… [FILE…|-]",
-		"Runs two rule sets over the same history, read once: which incidents are gone, new, longer, shorter, louder, and why.")
+		`Runs two rule sets over the same history, read once: which incidents are gone, new, longer, shorter, louder, and why.
+
+  corral diff --base origin/main --rules rules/ --from -14d --fail-on 'added>20%,lost>0' 'logs/*.gz'
+
+Exit codes: 0 within the limits, 1 beyond one of --fail-on, 2 rules invalid.`)
 	d.add(fs)
 	if done, err := parse(fs, args, e); done {
 		return err
@@ -63,7 +67,7 @@ func (d *diffFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&d.known, "known", "", "YAML file of known incidents: which each side catches, and how much later")
 	fs.BoolVar(&d.all, "all", false, "show rules that are the same too")
 	fs.IntVar(&d.cases, "cases", 10, "incidents of each kind shown for a rule; 0: all")
-	fs.StringVar(&d.progress, "progress", "auto", "auto, on, off")
+	progressVar(fs, &d.progress)
 }
 
 func (d *diffFlags) main(ctx context.Context, e env, files []string) error {

@@ -41,7 +41,7 @@ func cmdExplain(ctx context.Context, args []string, e env) error {
 		`Why a rule fired, or why not; the life of an incident; what an error code means.
 
   corral explain E103                                     a code of corral check
-  corral explain 9f2c41d07ab3-0CK8M2J4V7A0                an incident in ClickHouse, with the rule as it was
+  corral explain 9f2c41d07ab3-0CK8M2J4V7A00               an incident in ClickHouse, with the rule as it was
   corral explain 9f2c41d07ab3 --rules rules/ out.ndjson   … in the output of corral batch -o ndjson
   corral explain -r rules/ --rule card-declines --event one.log
                                                           how the rule looks at each record of a file
@@ -53,7 +53,7 @@ Rules are those of the working directory unless -r says otherwise.`)
 	fs.StringVar(&x.event, "event", "", "a file of records, - for standard input: how the rule looks at each")
 	fs.StringArrayVar(&x.key, "key", nil, "name=value of the group key; repeatable")
 	fs.StringVar(&x.at, "at", "", "when it should have fired: RFC 3339, -14d, 2026-11-20 10:03")
-	fs.DurationVar(&x.around, "around", 5*time.Minute, "how far around --at to look")
+	spanVar(fs, &x.around, "around", 5*time.Minute, "how far around --at to look")
 	fs.StringVar(&x.dsn, "clickhouse", "", "DSN of ClickHouse, for an incident (env CORRAL_CLICKHOUSE)")
 	x.add(fs)
 	if done, err := parse(fs, args, e); done {

@@ -15,7 +15,7 @@ func cmdIncidents(ctx context.Context, args []string, e env) error {
 
   corral incidents --open                         what is open now
   corral incidents --rule card-declines --since -14d
-  corral incidents 9f2c41d07ab3-0CK8M2J4V7A0      its revisions; corral explain has its rule, too
+  corral incidents 9f2c41d07ab3-0CK8M2J4V7A00     its revisions; corral explain has its rule, too
 
 The DSN is --clickhouse or CORRAL_CLICKHOUSE.`)
 	var c clickhouseFlags
@@ -25,12 +25,16 @@ The DSN is --clickhouse or CORRAL_CLICKHOUSE.`)
 	since := fs.String("since", "-24h", "only those that changed since: RFC 3339, -14d, 2026-11-20 10:03")
 	run := fs.String("run", "", "of a batch run, by its id; `any`: live and all runs")
 	limit := fs.Int("limit", 200, "at most so many")
-	watch := fs.Duration("watch", 0, "ask again and again, and show what changed; --watch=10s for another interval than 2s")
+	var watch time.Duration
+	spanVar(fs, &watch, "watch", 0, "ask again and again, and show what changed; --watch=10s for another interval than 2s")
 	fs.Lookup("watch").NoOptDefVal = "2s"
 	output := fs.StringP("output", "o", "text", "text or json")
 	tz := fs.String("tz", "UTC", "zone of --since and of the times shown")
 	if done, err := parse(fs, args, e); done {
 		return err
+	}
+	if fs.NArg() > 1 {
+		return usageError("unexpected argument %q: one incident at a time", fs.Arg(1))
 	}
 	if c.address() == "" {
 		return usageError("no ClickHouse: say --clickhouse DSN or set CORRAL_CLICKHOUSE")
@@ -56,7 +60,7 @@ The DSN is --clickhouse or CORRAL_CLICKHOUSE.`)
 	if fs.NArg() > 0 {
 		return timeline(ctx, r, fs.Arg(0), show)
 	}
-	return list(ctx, r, q, *watch, show)
+	return list(ctx, r, q, watch, show)
 }
 
 func timeline(ctx context.Context, r *clickhouse.Reader, id string, show sinks.Sink) error {
@@ -128,11 +132,16 @@ func countRevisions(ctx context.Context, dsn string) (n int, err error) {
 }
 
 func cmdMigrate(ctx context.Context, args []string, e env) error {
-	fs := newFlags("migrate", "", "Creates and updates the tables in ClickHouse.")
+	fs := newFlags("migrate", "[--dry-run]", `Creates and updates the tables in ClickHouse.
+
+  corral migrate --clickhouse clickhouse://127.0.0.1:9000/corral`)
 	var c clickhouseFlags
 	c.add(fs)
 	dry := fs.Bool("dry-run", false, "print the SQL, for those who manage tables themselves; nothing is connected to")
 	if done, err := parse(fs, args, e); done {
+		return err
+	}
+	if err := noArgs(fs); err != nil {
 		return err
 	}
 	if c.address() == "" {

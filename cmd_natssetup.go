@@ -9,7 +9,9 @@ import (
 
 func cmdNATSSetup(_ context.Context, args []string, e env) error {
 	var o natssetup.Options
-	fs := newFlags("nats-setup", "--account NAME… [flags]", "Prints what a NATS system needs so that corral sees all of it: exports, an account that imports them, and users with no right too many.")
+	fs := newFlags("nats-setup", "--account NAME…", `Prints what a NATS system needs so that corral sees all of it: exports, an account that imports them, and users with no right too many.
+
+  corral nats-setup --account APP > corral.conf`)
 	fs.StringArrayVar(&o.Accounts, "account", nil, "account whose JetStream is to be observed; repeatable")
 	fs.StringVar(&o.System, "system-account", "SYS", "name of the system account")
 	fs.StringVar(&o.Observer, "observer", "OBS", "name of the account that will see everything")
@@ -19,8 +21,8 @@ func cmdNATSSetup(_ context.Context, args []string, e env) error {
 	if done, err := parse(fs, args, e); done {
 		return err
 	}
-	if fs.NArg() > 0 {
-		return usageError("unexpected argument %q", fs.Arg(0))
+	if err := noArgs(fs); err != nil {
+		return err
 	}
 	text, err := natssetup.Print(*format, o)
 	if err != nil {

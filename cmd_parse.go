@@ -39,7 +39,9 @@ func (d *decodeFlags) options(loc *time.Location) (decode.Options, error) {
 
 func cmdParse(ctx context.Context, args []string, e env) error {
 	var d decodeFlags
-	fs := newFlags("parse", "[FILE…|-]", "Shows how lines are decoded: format, fields, time and how good it is.")
+	fs := newFlags("parse", "[FILE…|-]", `Shows how lines are decoded: format, fields, time and how good it is.
+
+  corral parse --tz Europe/Berlin app.log`)
 	d.add(fs)
 	out := fs.StringP("output", "o", "text", "text or json")
 	tz := fs.String("tz", "UTC", "zone of times that carry none")

@@ -64,7 +64,7 @@ func ruleFiles(paths, packs []string) ([]rules.File, error) {
 }
 
 func styleOf(w io.Writer) rules.TextStyle {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return rules.TextStyle{}
 	}
@@ -218,6 +218,9 @@ and in the first line of a rule file
   # yaml-language-server: $schema=./corral.schema.json`)
 	tests := fs.Bool("tests", false, "of *_test.yaml files")
 	if done, err := parse(fs, args, e); done {
+		return err
+	}
+	if err := noArgs(fs); err != nil {
 		return err
 	}
 	schema := rules.Schema()

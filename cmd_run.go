@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime"
 	"strings"
 	"time"
 
@@ -66,17 +65,17 @@ func (r *runFlags) add(fs *pflag.FlagSet) {
 	r.poll.add(fs)
 	r.remote.add(fs)
 	fs.StringVar(&r.state, "state", "", "where snapshots go: a directory, or kv:BUCKET (JetStream object store)")
-	fs.DurationVar(&r.snapshotEvery, "snapshot-every", 10*time.Second, "how often a snapshot is stored and messages acknowledged")
-	fs.DurationVar(&r.lateness, "lateness", 5*time.Second, "how far events may be out of order: what the incident waits for")
-	fs.IntVar(&r.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that decode and match; changes no result")
+	spanVar(fs, &r.snapshotEvery, "snapshot-every", 10*time.Second, "how often a snapshot is stored and messages acknowledged")
+	spanVar(fs, &r.lateness, "lateness", 5*time.Second, "how far events may be out of order: what the incident waits for")
+	workersVar(fs, &r.workers)
 	fs.StringVar(&r.listen, "listen", "127.0.0.1:8222", "address of health, metrics and reload; empty: none")
 	fs.StringVar(&r.listenCert, "listen-tlscert", "", "certificate for --listen")
 	fs.StringVar(&r.listenKey, "listen-tlskey", "", "key for --listen")
 	fs.StringVar(&r.tokenFile, "listen-token-file", "", "file with the bearer token --listen asks for (env CORRAL_LISTEN_TOKEN)")
-	fs.DurationVar(&r.shutdown, "shutdown-timeout", 20*time.Second, "how long draining may take after SIGTERM")
-	fs.DurationVar(&r.reloadEvery, "reload-every", 5*time.Second, "how often rule files are looked at; 0: only on SIGHUP and POST /-/reload")
-	fs.Float64Var(&r.maxRemoved, "max-removed", 0.2, "share of rules that may vanish in one reload")
-	fs.DurationVar(&r.removeGrace, "remove-grace", 2*time.Minute, "how long a rule that vanished goes on, should it come back, perhaps in another file")
+	spanVar(fs, &r.shutdown, "shutdown-timeout", 20*time.Second, "how long draining may take after SIGTERM")
+	spanVar(fs, &r.reloadEvery, "reload-every", 5*time.Second, "how often rule files are looked at; 0: only on SIGHUP and POST /-/reload")
+	shareVar(fs, &r.maxRemoved, "max-removed", 0.2, "share of rules that may vanish in one reload")
+	spanVar(fs, &r.removeGrace, "remove-grace", 2*time.Minute, "how long a rule that vanished goes on, should it come back, perhaps in another file")
 	fs.BoolVar(&r.atomic, "reload-atomic", false, "a file with mistakes keeps all files as they were, not only itself")
 	fs.StringVar(&r.dead, "dead-letters", "", "NDJSON file for records that could not be used, and for events that came too late")
 	fs.StringVar(&r.deadSubject, "dead-letter-subject", "", "NATS subject for them, such as dead.v1; a stream for it is made where there is none and --create-streams allows")
@@ -89,7 +88,11 @@ func (r *runFlags) add(fs *pflag.FlagSet) {
 
 func cmdRun(ctx context.Context, args []string, e env) error {
 	var r runFlags
-	fs := newFlags("run", "--rules PATH… --stream NAME… [flags]", "Streaming worker: consumes service logs and NATS advisories, correlates them, publishes incidents.")
+	fs := newFlags("run", "--rules PATH… --stream NAME… [-o ndjson [FILE|-]]", `Streaming worker: consumes service logs and NATS advisories, correlates them, publishes incidents.
+
+  corral run --rules rules/ --stream LOGS --nats nats://127.0.0.1:4222 --state /var/lib/corral
+
+Rules are reloaded when their files change, on SIGHUP and by POST /-/reload; SIGTERM delivers what was read and ends it.`)
 	r.add(fs)
 	if done, err := parse(fs, args, e); done {
 		return err
@@ -121,6 +124,9 @@ func (r *runFlags) check(fs *pflag.FlagSet) error {
 	}
 	if err := r.poll.check(); err != nil {
 		return err
+	}
+	if r.snapshotEvery <= 0 {
+		return usageError("--snapshot-every must be above zero")
 	}
 	if fs.NArg() > 1 || fs.NArg() == 1 && !strings.HasPrefix(r.out.format, "ndjson") {
 		return usageError("unexpected argument %q", fs.Arg(fs.NArg()-1))

@@ -35,7 +35,12 @@ func cmdVerify(ctx context.Context, args []string, e env) error {
 	v := &verifyFlags{inputFlags: newInputs(e)}
 	v.reports, v.from, v.lateness = true, "-24h", 5*time.Second
 	fs := newFlags("verify", "--from -24h --rules PATH… --stream NAME… --clickhouse DSN",
-		"Runs the range the worker has been through once more, and compares the incidents with those it wrote to ClickHouse:\nids, revisions, times and counts. Give it the worker's own --rules, --stream, --filter and --lateness.")
+		`Runs the range the worker has been through once more, and compares the incidents with those it wrote to ClickHouse:
+ids, revisions, times and counts. Give it the worker's own --rules, --stream, --filter and --lateness.
+
+  corral verify --rules rules/ --stream LOGS --clickhouse clickhouse://127.0.0.1:9000/corral --from -24h
+
+Exit codes: 0 no difference, 1 differences, each with its reason.`)
 	v.add(fs)
 	if done, err := parse(fs, args, e); done {
 		return err
@@ -59,9 +64,9 @@ func (v *verifyFlags) add(fs *pflag.FlagSet) {
 	v.inputFlags.add(fs)
 	fs.StringVar(&v.clickhouse.dsn, "clickhouse", "", "DSN of the ClickHouse the worker writes to (env CORRAL_CLICKHOUSE); --clickhouse-table is read there too")
 	fs.StringVar(&v.letters, "dead-letters", "", "the worker's dead letters: which events it dropped as late")
-	fs.DurationVar(&v.warmup, "warmup", 0, "how far before --from to begin reading (default: the longest window)")
+	spanVar(fs, &v.warmup, "warmup", 0, "how far before --from to begin reading (default: the longest window)")
 	fs.StringVar(&v.format, "format", "text", "text or json")
-	fs.StringVar(&v.progress, "progress", "auto", "auto, on, off")
+	progressVar(fs, &v.progress)
 }
 
 // settled is how long ago an instant must be, beyond the lateness, for live to

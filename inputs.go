@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"time"
 
@@ -42,8 +41,8 @@ func (b *batchFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&b.from, "from", b.from, "leave out events before: RFC 3339, -14d, now, 2026-11-20 10:03")
 	fs.StringVar(&b.to, "to", "", "leave out events after, and end the run at that instant")
 	fs.StringVar(&b.tz, "tz", "UTC", "zone of --from and --to, and of times that carry none")
-	fs.DurationVar(&b.lateness, "lateness", cmp.Or(b.lateness, 2*time.Minute), "how far events of one file or stream may be out of order")
-	fs.IntVar(&b.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that decode and match; changes no result")
+	spanVar(fs, &b.lateness, "lateness", cmp.Or(b.lateness, 2*time.Minute), "how far events of one file or stream may be out of order")
+	workersVar(fs, &b.workers)
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
 	b.decode.add(own)
 	own.VisitAll(func(f *pflag.Flag) {

@@ -2,17 +2,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"slices"
+	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"corral/internal/chserver"
+	"corral/rules"
 )
 
 // Exit codes, the same for every command.
@@ -62,28 +65,37 @@ func commands() (map[string]command, []string) {
 		"packs":      {"list the rules that come with corral, or print one to change it", cmdPacks},
 		"nats-setup": {"print the account and users with which corral sees all of NATS", cmdNATSSetup},
 		"demo":       {"three real services with faults, and the incidents", cmdDemo},
+		"version":    {"which corral this is", cmdVersion},
 	}
-	order := []string{"run", "batch", "verify", "diff", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "packs", "nats-setup", "demo"}
+	order := []string{"run", "batch", "verify", "diff", "check", "test", "explain", "parse", "incidents", "migrate", "schema", "packs", "nats-setup", "demo", "version"}
 	return m, order
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
 	cmds, order := commands()
-	if len(args) == 0 || slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
-		usage(out, cmds, order)
-		if len(args) == 0 {
-			return exitUsage
-		}
-		return exitOK
-	}
-	c, ok := cmds[args[0]]
-	if !ok {
-		fmt.Fprintf(errw, "corral: unknown command %q\n", args[0])
+	o := &output{w: out}
+	e := env{in: in, out: o, err: errw}
+	if len(args) == 0 {
 		usage(errw, cmds, order)
 		return exitUsage
 	}
-	err := c.run(ctx, args[1:], env{in: in, out: out, err: errw})
-	return report(ctx, errw, args[0], err)
+	name, rest := args[0], args[1:]
+	switch name {
+	case "--version":
+		name = "version"
+	case "help", "-h", "--help":
+		if len(rest) == 0 {
+			usage(o, cmds, order)
+			return report(ctx, errw, "help", o.failure(nil))
+		}
+		name, rest = rest[0], []string{"--help"}
+	}
+	c, ok := cmds[name]
+	if !ok {
+		fmt.Fprintf(errw, "corral: unknown command %q%s; corral --help lists them\n", name, didYouMean(name, order))
+		return exitUsage
+	}
+	return report(ctx, errw, name, o.failure(c.run(ctx, rest, e)))
 }
 
 func usage(w io.Writer, cmds map[string]command, order []string) {
@@ -91,7 +103,55 @@ func usage(w io.Writer, cmds map[string]command, order []string) {
 	for _, name := range order {
 		fmt.Fprintf(w, "  %-10s %s\n", name, cmds[name].help)
 	}
-	fmt.Fprint(w, "\ncorral COMMAND --help shows the flags of a command.\n")
+	fmt.Fprint(w, `
+corral COMMAND --help shows the flags of a command, and an example.
+Exit codes: 0 ok, 1 findings, 2 rules invalid, 3 usage, 4 NATS, ClickHouse or files, 130 interrupted.
+`)
+}
+
+// didYouMean is what somebody who typed name may have meant.
+func didYouMean(name string, known []string) string {
+	if best := rules.Nearest(name, known); best != "" {
+		return fmt.Sprintf(", did you mean %q?", best)
+	}
+	return ""
+}
+
+// output is standard output, and remembers what could not be written: a command
+// whose results are lost has not done its work.
+type output struct {
+	w   io.Writer
+	mu  sync.Mutex
+	err error // the first
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.mu.Lock()
+		o.err = cmp.Or(o.err, err)
+		o.mu.Unlock()
+	}
+	return n, err
+}
+
+// failure is err, or that something could not be written.
+func (o *output) failure(err error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		return err
+	}
+	return infra(fmt.Errorf("write results: %w", o.err))
+}
+
+// fileOf is the file behind a writer, if there is one: a terminal, perhaps.
+func fileOf(w io.Writer) (*os.File, bool) {
+	if o, ok := w.(*output); ok {
+		w = o.w
+	}
+	f, ok := w.(*os.File)
+	return f, ok
 }
 
 // exit is an error with the code the process ends with. Its text is printed,
@@ -116,6 +176,8 @@ func usageError(format string, args ...any) error {
 
 func infra(err error) error { return exit{exitInfra, err} }
 
+// report says what went wrong, and returns the exit code. A worker that is
+// interrupted stops in good order: of it the code says whether that went well.
 func report(ctx context.Context, errw io.Writer, name string, err error) int {
 	if err == nil {
 		return exitOK
@@ -123,11 +185,49 @@ func report(ctx context.Context, errw io.Writer, name string, err error) int {
 	code := exitUsage
 	if e, ok := errors.AsType[exit](err); ok {
 		code = e.code
-	} else if ctx.Err() != nil {
+	}
+	if ctx.Err() != nil && name != "run" {
 		code = exitSignal
 	}
-	if text := strings.TrimSpace(err.Error()); text != "" {
+	switch text := strings.TrimSpace(err.Error()); {
+	case code == exitSignal && errors.Is(err, context.Cause(ctx)):
+		fmt.Fprintf(errw, "corral %s: interrupted\n", name)
+	case text != "":
 		fmt.Fprintf(errw, "corral %s: %s\n", name, text)
 	}
 	return code
+}
+
+func cmdVersion(_ context.Context, args []string, e env) error {
+	fs := newFlags("version", "", `Says which corral this is: its version, the commit it was built from, and Go's version.
+
+  corral version`)
+	if done, err := parse(fs, args, e); done {
+		return err
+	}
+	if err := noArgs(fs); err != nil {
+		return err
+	}
+	fmt.Fprintln(e.out, version())
+	return nil
+}
+
+// version is what the toolchain wrote into the binary.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "corral, built without module information"
+	}
+	set := map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	text := "corral " + cmp.Or(info.Main.Version, "(devel)")
+	if rev := set["vcs.revision"]; rev != "" {
+		text += " " + rev[:min(len(rev), 12)]
+	}
+	if set["vcs.modified"] == "true" {
+		text += " (changed)"
+	}
+	return text + " " + info.GoVersion
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +53,7 @@ func (o *outFlag) open(file string, e env) (sinks.Sink, error) {
 }
 
 func textOptions(w io.Writer) sinks.TextOptions {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	return sinks.TextOptions{Color: ok && sinks.ColorFor(f), Evidence: 6}
 }
 

@@ -44,7 +44,10 @@ func packSources(packs []string, nc, system *nats.Conn) ([]jetstream.CoreConfig,
 }
 
 func cmdPacks(_ context.Context, args []string, e env) error {
-	fs := newFlags("packs", "[PACK [RULE…]]", "Lists the packs of rules that come with corral, the rules of one, or prints rules as a file to change: a rule of yours with the same id takes the pack's place.")
+	fs := newFlags("packs", "[PACK [RULE…]]", `Lists the packs of rules that come with corral, the rules of one, or prints rules as a file to change: a rule of yours with the same id takes the pack's place.
+
+  corral packs nats                                                       the rules of a pack
+  corral packs nats js-consumer-stalled-max-ack-pending > rules/stalled.yaml`)
 	if done, err := parse(fs, args, e); done {
 		return err
 	}

@@ -21,7 +21,7 @@ type pollFlags struct {
 }
 
 func (p *pollFlags) add(fs *pflag.FlagSet) {
-	fs.DurationVar(&p.every, "poll", 0, "how often to ask the servers for what none of them announces (fill of streams, stalled consumers, …); default 30s if a user for it is named, else never. One worker is enough")
+	spanVar(fs, &p.every, "poll", 0, "how often to ask the servers for what none of them announces (fill of streams, stalled consumers, …); default 30s if a user for it is named, else never. One worker is enough")
 	fs.StringVar(&p.user.Creds, "poll-creds", "", "credentials file of a system account user, who polls (default: the connection's own user)")
 	fs.StringVar(&p.user.NKey, "poll-nkey", "", "nkey seed file of a system account user for --poll")
 	fs.StringVar(&p.user.Name, "poll-user", "", "system account user for --poll")

@@ -27,7 +27,7 @@ func (c *clickhouseFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&c.dsn, "clickhouse", "", "DSN of ClickHouse, clickhouse://user@host:9000/corral (env CORRAL_CLICKHOUSE; the password better by CLICKHOUSE_PASSWORD or password_file=)")
 	fs.StringVar(&c.schema, "schema", clickhouse.SchemaAuto, "auto creates and migrates tables, check looks whether they fit, off does nothing")
 	fs.StringVar(&c.cluster, "clickhouse-cluster", "", "cluster on whose servers the tables are")
-	fs.DurationVar(&c.ttl, "clickhouse-ttl", 400*24*time.Hour, "how long rows are kept, from when they were written; used when tables are created")
+	spanVar(fs, &c.ttl, "clickhouse-ttl", 400*24*time.Hour, "how long rows are kept, from when they were written; used when tables are created")
 }
 
 func (c *clickhouseFlags) addSpool(fs *pflag.FlagSet) {
