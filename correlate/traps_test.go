@@ -10,7 +10,7 @@ import (
 	"corral/event"
 )
 
-// These are traps others fell into (reference/prior-art.md has the list); the
+// These are traps others fell into, of which testdata/stories/traps has more; the
 // reload ones are in reload_test.go, those about windows among the stories.
 
 // A hundred thousand keys fail within a minute: a thousand incidents, one for all
