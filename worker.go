@@ -57,6 +57,9 @@ func (w *worker) run(ctx context.Context) error {
 			return err
 		}
 		w.log.Info("listening", "address", l.Addr().String())
+		if srv.Token == "" && reachable(l.Addr()) {
+			w.log.Warn("everybody who reaches this address can read metrics and have rules reloaded: give it a token, --listen-token-file", "address", l.Addr().String())
+		}
 		side.Go(func() {
 			if err := srv.Serve(ctx, l); err != nil {
 				w.log.Error("health server", "error", err)
@@ -224,18 +227,18 @@ func (w *worker) setStale(files []string) {
 // server is the health endpoint, its address taken.
 func (w *worker) server() (*health.Server, net.Listener, error) {
 	s := &health.Server{
-		Addr: w.flags.listen, Token: os.Getenv("CORRAL_LISTEN_TOKEN"), Registry: w.registry(), Ready: w.ready,
+		Addr: w.flags.listen, Registry: w.registry(), Ready: w.ready,
 		// Who asked may go; what was read of the files takes effect all the same.
 		Reload: func(ctx context.Context) (any, error) {
 			return w.reload(context.WithoutCancel(ctx), "POST /-/reload")
 		},
 	}
-	if w.flags.tokenFile != "" {
-		token, err := os.ReadFile(w.flags.tokenFile)
-		if err != nil {
-			return nil, nil, exit{exitUsage, fmt.Errorf("--listen-token-file: %w", err)}
-		}
-		s.Token = strings.TrimSpace(string(token))
+	var err error
+	if s.Token, err = w.flags.listenToken(); err != nil {
+		return nil, nil, exit{exitUsage, fmt.Errorf("--listen-token-file: %w", err)}
+	}
+	if (w.flags.listenCert == "") != (w.flags.listenKey == "") {
+		return nil, nil, usageError("--listen-tlscert and --listen-tlskey go together")
 	}
 	if w.flags.listenCert != "" {
 		cert, err := tls.LoadX509KeyPair(w.flags.listenCert, w.flags.listenKey)
