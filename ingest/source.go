@@ -16,6 +16,7 @@ type Record struct {
 	Observed int64               // arrival, nanoseconds since the epoch; files: 0
 	Seq      uint64              // stream sequence, or number of the first line (1…)
 	Lines    bool                // Data is a piece of a line-based file
+	Account  string              // NATS account it was published in, which advisories of JetStream do not say; "": not known
 
 	// Reference is the instant that dates without a year are reckoned from where
 	// Observed is 0, mostly the file's modification time. 0: none.

@@ -268,6 +268,30 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestAccountOfTheSubscription(t *testing.T) {
+	const nak = `{"type":"io.nats.jetstream.advisory.v1.nak","id":"y","stream":"S","consumer":"C","stream_seq":3}`
+	for _, c := range []struct{ subject, account, want string }{
+		{"$JS.EVENT.ADVISORY.CONSUMER.MSG_NAKED.S.C", "APP", "APP"},
+		{"obs.js.SHOP.ADVISORY.CONSUMER.MSG_NAKED.S.C", "OBS", "SHOP"}, // the importer's is another
+	} {
+		if ev := one(t, ingest.Record{Data: []byte(nak), Subject: c.subject, Account: c.account, Observed: noon.UnixNano()}); ev.NATS.Account != c.want {
+			t.Errorf("%s: account %q, want %q", c.subject, ev.NATS.Account, c.want)
+		}
+	}
+}
+
+func TestSubjectOfAClientsError(t *testing.T) {
+	for _, line := range []string{
+		`{"level":"error","msg":"nats: slow consumer, messages dropped on connection [5] for subscription on \"prices.eu\""}`,
+		`level=ERROR msg=async err="nats: slow consumer, messages dropped on connection [5] for subscription on \"prices.eu\""`,
+		`nats: slow consumer, messages dropped on connection [5] for subscription on "prices.eu"`,
+	} {
+		if ev := one(t, ingest.Record{Data: []byte(line), Observed: noon.UnixNano()}); ev.NATS.Subject != "prices.eu" {
+			t.Errorf("%s: subject %q", line, ev.NATS.Subject)
+		}
+	}
+}
+
 func TestNATSSubjects(t *testing.T) {
 	const disconnect = `{"type":"io.nats.server.advisory.v1.client_disconnect","id":"x","timestamp":"2026-11-22T08:00:00Z","client":{"acc":"$G","user":"bob","jwt":"eyJ.secret.x","id":7},"reason":"Authentication Failure","server":{"name":"n1","id":"S"}}`
 	for _, c := range []struct{ subject, data, typ, account, server string }{

@@ -107,7 +107,7 @@ func (d *Decoder) natsObject(raw, typ string, c natsClass, o map[string]any, env
 		f(&n)
 	}
 	n.describe()
-	ev.NATS.Account = firstText(ev.NATS.Account, c.account)
+	ev.NATS.Account = firstText(firstText(ev.NATS.Account, c.account), d.rec.Account)
 	d.m.timeKey = true
 	if d.collect != nil {
 		d.collect.tree = o

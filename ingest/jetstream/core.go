@@ -3,6 +3,7 @@ package jetstream
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,7 @@ type coreSub struct {
 	seq       uint64
 	dropped   int
 	sub       *nats.Subscription
+	account   string // of the connection, where the messages need it
 }
 
 // arrived is a message and when it came, nanoseconds since the epoch.
@@ -112,6 +114,9 @@ func (s *coreSub) run(ctx context.Context, emit emitFunc) error {
 		return err
 	}
 	defer closed()
+	if strings.HasPrefix(s.subject, advisories) {
+		s.account = accountOf(ctx, s.nc)
+	}
 	tick := time.NewTicker(s.cfg.Tick)
 	defer tick.Stop()
 	for {
@@ -188,13 +193,38 @@ func (s *coreSub) permitted(ctx context.Context) error {
 	return nil
 }
 
+// advisories begins the subjects on which JetStream tells an account what happens
+// in it, and takes for granted that whoever hears it knows which one that is.
+const advisories = "$JS.EVENT."
+
+// accountOf asks the server what account the connection is in, by the name its
+// owner gave it; "" if it does not say.
+func accountOf(ctx context.Context, nc *nats.Conn) string {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	msg, err := nc.RequestWithContext(ctx, "$SYS.REQ.USER.INFO", nil)
+	if err != nil {
+		return ""
+	}
+	var info struct {
+		Data struct {
+			ID   string `json:"account"`
+			Name string `json:"account_name"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(msg.Data, &info); err != nil {
+		return ""
+	}
+	return cmp.Or(info.Data.Name, info.Data.ID)
+}
+
 // gather takes m and all that is here already, up to the size of a batch.
 func (s *coreSub) gather(m arrived) ingest.Batch {
 	b := ingest.Batch{Partition: s.partition, Records: make([]ingest.Record, 0, 1+len(s.msgs))}
 	for size := 0; ; {
 		s.seq++
 		size += len(m.msg.Data)
-		b.Records = append(b.Records, ingest.Record{Data: m.msg.Data, Subject: m.msg.Subject, Headers: m.msg.Header, Observed: m.at, Seq: s.seq})
+		b.Records = append(b.Records, ingest.Record{Data: m.msg.Data, Subject: m.msg.Subject, Headers: m.msg.Header, Observed: m.at, Seq: s.seq, Account: s.account})
 		if len(b.Records) == batchRecords || size >= batchBytes {
 			break
 		}

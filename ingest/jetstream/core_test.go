@@ -177,3 +177,28 @@ func TestCoreReconnects(t *testing.T) {
 		t.Errorf("stats %+v: want one disconnect", st)
 	}
 }
+
+// What JetStream tells an account does not say which account that is.
+func TestCoreNamesTheAccountOfAdvisories(t *testing.T) {
+	s := natstest.Start(t, natstest.Config(`
+		system_account: SYS
+		accounts { SYS { users: [{user: sys, password: s}] }, APP { users: [{user: app, password: s}] } }
+	`))
+	nc := s.Connect(nats.UserInfo("app", "s"))
+	var in inbox
+	runCore(t, nc, CoreConfig{Subjects: []string{"$JS.EVENT.>", "logs.>"}}, in.take)
+	natstest.Eventually(t, "both subscriptions are read", func() bool {
+		for _, subject := range []string{"$JS.EVENT.ADVISORY.CONSUMER.MSG_NAKED.S.c", "logs.shop"} {
+			if err := nc.Publish(subject, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return in.count(0) > 0 && in.count(1) > 0
+	})
+	if got := in.records(0)[0].Account; got != "APP" {
+		t.Errorf("account of an advisory: got %q, want APP", got)
+	}
+	if got := in.records(1)[0].Account; got != "" {
+		t.Errorf("account of a log line: got %q, want none: it may have been imported", got)
+	}
+}

@@ -91,7 +91,7 @@ func (o Options) exports(account string) (subjects []string) {
 // workerPub is all that `corral run` publishes to: it reads one stream, writes
 // incidents and alerts, creates their streams and keeps its state in a bucket.
 func (o Options) workerPub() []string {
-	subjects := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "incident.v1.>", "alert.v1.>"}
+	subjects := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", userInfo, "incident.v1.>", "alert.v1.>"}
 	subjects = append(subjects,
 		"$JS.API.STREAM.INFO."+o.Stream,
 		"$JS.API.CONSUMER.CREATE."+o.Stream+".>",
@@ -111,6 +111,10 @@ func (o Options) workerPub() []string {
 		"$O."+o.Bucket+".>",
 	)
 }
+
+// userInfo is where a user asks who it is: advisories do not name the account they
+// are published in.
+const userInfo = "$SYS.REQ.USER.INFO"
 
 // AccountSubjects are what an account can be told of its JetStream, and of the
 // others where it imports it as printed here.
@@ -136,7 +140,7 @@ func pollSub() []string { return append([]string{"_INBOX.>", "$JS.EVENT.>"}, Sys
 func pollPub() []string {
 	return []string{
 		"$SYS.REQ.SERVER.PING.STATSZ", "$SYS.REQ.SERVER.PING.HEALTHZ", "$SYS.REQ.SERVER.PING.JSZ",
-		"$SYS.REQ.SERVER.*.JSZ", "$SYS.REQ.SERVER.*.CONNZ",
+		"$SYS.REQ.SERVER.*.JSZ", "$SYS.REQ.SERVER.*.CONNZ", userInfo,
 	}
 }
 

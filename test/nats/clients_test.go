@@ -124,8 +124,11 @@ func TestExpiringJWT(t *testing.T) {
 	if nc.LastError() == nil {
 		t.Error("the client gave up without an error")
 	}
-	w.opens("nats-auth-expired", "client=shop")
-	w.ends(page{"nats-auth-expired", "client=shop"})
+	want := w.first("nats-auth-expired")
+	if !strings.HasPrefix(want.key, "account=A") || !strings.Contains(want.key, " user=U") {
+		t.Errorf("the key is %q, want the account and the user", want.key)
+	}
+	w.ends(want)
 }
 
 // The server logs it and the client's callback does, there is no event.

@@ -246,6 +246,21 @@ func (w *world) opens(rule, key string) {
 	w.until(rule+" opens for "+key, func() bool { return w.has(page{rule, key}, "open") })
 }
 
+// first waits until a rule opens and returns of what.
+func (w *world) first(rule string) (p page) {
+	w.t.Helper()
+	w.until(rule+" opens", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		i := slices.IndexFunc(w.said, func(t *correlate.Transition) bool { return t.RuleID == rule && t.State == "open" && t.Notified })
+		if i >= 0 {
+			p = pageOf(w.said[i])
+		}
+		return i >= 0
+	})
+	return p
+}
+
 func (w *world) resolves(rule, key string) {
 	w.t.Helper()
 	w.until(rule+" resolves for "+key, func() bool { return w.has(page{rule, key}, "resolved") })

@@ -60,8 +60,8 @@ func TestPoisonMessage(t *testing.T) {
 		log.fails(errors.New("cannot parse order"), map[string]any{"nats": map[string]any{"stream": "ORDERS", "consumer": "billing", "seq": 3}})
 		_ = m.Nak()
 	})
-	w.opens("js-poison-message", "consumer=billing seq=3 stream=ORDERS")
-	w.ends(page{"js-poison-message", "consumer=billing seq=3 stream=ORDERS"})
+	w.opens("js-poison-message", "account=APP consumer=billing seq=3 stream=ORDERS")
+	w.ends(page{"js-poison-message", "account=APP consumer=billing seq=3 stream=ORDERS"})
 }
 
 // What it depends on is down: all messages are refused, none of them is poison.
@@ -70,14 +70,14 @@ func TestBrokenConsumer(t *testing.T) {
 	w, s := single(t, accounts)
 	c := asset(t, s.JetStream(asApp), jetstream.StreamConfig{}, jetstream.ConsumerConfig{MaxDeliver: 20}, 10)
 	consume(t, c, func(m jetstream.Msg) {
-		if w.has(page{"js-consumer-broken", "consumer=billing stream=ORDERS"}, "open") {
+		if w.has(page{"js-consumer-broken", "account=APP consumer=billing stream=ORDERS"}, "open") {
 			_ = m.Ack() // it is back
 			return
 		}
 		_ = m.NakWithDelay(100 * time.Millisecond)
 	})
-	w.opens("js-consumer-broken", "consumer=billing stream=ORDERS")
-	w.ends(page{"js-consumer-broken", "consumer=billing stream=ORDERS"})
+	w.opens("js-consumer-broken", "account=APP consumer=billing stream=ORDERS")
+	w.ends(page{"js-consumer-broken", "account=APP consumer=billing stream=ORDERS"})
 }
 
 // Every message is acknowledged, but later than ack_wait.
@@ -91,8 +91,8 @@ func TestAckWaitTooShort(t *testing.T) {
 		<-working.C
 		_ = m.Ack()
 	})
-	w.opens("js-redelivery-loop-ack-wait", "consumer=billing stream=ORDERS")
-	w.ends(page{"js-redelivery-loop-ack-wait", "consumer=billing stream=ORDERS"})
+	w.opens("js-redelivery-loop-ack-wait", "account=APP consumer=billing stream=ORDERS")
+	w.ends(page{"js-redelivery-loop-ack-wait", "account=APP consumer=billing stream=ORDERS"})
 }
 
 // The handler hangs with every slot taken. Nothing announces that.
@@ -105,10 +105,10 @@ func TestHungConsumer(t *testing.T) {
 		<-release
 		_ = m.Ack()
 	}, jetstream.PullMaxMessages(3))
-	w.opens("js-consumer-stalled-max-ack-pending", "consumer=billing stream=ORDERS")
+	w.opens("js-consumer-stalled-max-ack-pending", "account=APP consumer=billing stream=ORDERS")
 	close(release)
-	w.resolves("js-consumer-stalled-max-ack-pending", "consumer=billing stream=ORDERS")
-	w.ends(page{"js-consumer-stalled-max-ack-pending", "consumer=billing stream=ORDERS"})
+	w.resolves("js-consumer-stalled-max-ack-pending", "account=APP consumer=billing stream=ORDERS")
+	w.ends(page{"js-consumer-stalled-max-ack-pending", "account=APP consumer=billing stream=ORDERS"})
 }
 
 // The server says nothing at its usual level; its publisher is refused.
@@ -153,9 +153,9 @@ func TestMessagesDeletedUnread(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.opens("js-messages-lost", "consumer=billing stream=ORDERS")
+	w.opens("js-messages-lost", "account=APP consumer=billing stream=ORDERS")
 	consume(t, c, func(m jetstream.Msg) { _ = m.Ack() })
-	w.ends(page{"js-messages-lost", "consumer=billing stream=ORDERS"})
+	w.ends(page{"js-messages-lost", "account=APP consumer=billing stream=ORDERS"})
 }
 
 // A gap in the sequence of an atomic batch.

@@ -39,7 +39,7 @@ func TestGatewayTimeoutsThatNATSDoesNotExplain(t *testing.T) {
 	if _, err := nc.Subscribe("inventory.reserve", func(*nats.Msg) {}); err != nil {
 		t.Fatal(err)
 	}
-	want := page{"nats-gateway-timeouts", "service=gateway"}
+	want := page{"gateway-timeouts-from-nats", "subject=gateway"}
 	w.until("gateway timeouts are reported", func() bool {
 		_, err := nc.Request("inventory.reserve", nil, 200*time.Millisecond)
 		if !errors.Is(err, nats.ErrTimeout) {
@@ -65,7 +65,7 @@ func TestGatewayTimeoutsThatASlowConsumerExplains(t *testing.T) {
 		t.Fatal(err)
 	}
 	suffers := []string{"gateway", "orders", "returns"}
-	explained := page{"nats-gateway-timeouts-explained", ""}
+	explained := page{"gateway-timeouts-explained", ""}
 	var parent *correlate.Transition
 	w.until("symptoms and cause are tied together", func() bool {
 		_, err := nc.Request("inventory.reserve", nil, 200*time.Millisecond)
@@ -82,7 +82,7 @@ func TestGatewayTimeoutsThatASlowConsumerExplains(t *testing.T) {
 	})
 	w.ends(cause)
 	for _, service := range suffers {
-		symptom := w.last(page{"nats-gateway-timeouts", "service=" + service})
+		symptom := w.last(page{"gateway-timeouts-from-nats", "subject=" + service})
 		if symptom.ParentID != parent.IncidentID || symptom.Notified {
 			t.Errorf("the timeouts of %s: parent %q, want %s; notified %v", service, symptom.ParentID, parent.IncidentID, symptom.Notified)
 		}
