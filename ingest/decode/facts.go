@@ -106,23 +106,9 @@ func textFacts(ev *event.Event, m *mapper) {
 	if ev.NATS.Subject == "" && ev.Kind == "log" {
 		ev.NATS.Subject = firstText(subscriptionFact(ev.Error), subscriptionFact(ev.Message))
 	}
-	if ev.NATS.Subject == "" && ev.Kind == "log" {
-		ev.NATS.Subject = firstText(subscriptionFact(ev.Error), subscriptionFact(ev.Message))
-	}
 	if m.have&(1<<fAnySubject|1<<fAnyStream|1<<fAnyConsumer) != 0 {
 		m.natsClientFacts(ev)
 	}
-}
-
-// subscriptionFact finds the subject in what nats.go prints of an asynchronous
-// error: `nats: slow consumer, messages dropped on connection [5] for subscription
-// on "prices.eu"`, whose quotes a log may have escaped.
-func subscriptionFact(s string) string {
-	if !strings.HasSuffix(s, `"`) {
-		return ""
-	}
-	subject := strings.TrimLeft(after(s, " for subscription on "), "\\\"")
-	return subject[:wordEnd(subject)]
 }
 
 // subscriptionFact finds the subject in what nats.go prints of an asynchronous

@@ -227,7 +227,6 @@ var natsReasons = []struct{ mark, reason string }{
 	{"Slow Consumer State: WriteDeadline", "Slow Consumer (Write Deadline)"},
 	{"authentication error", "Authentication Failure"},
 	{"authentication timeout", "Authentication Timeout"},
-	{"authentication timeout", "Authentication Timeout"},
 	{"maximum account active connections exceeded", "Maximum Account Connections Exceeded"},
 	{"maximum connections exceeded", "Maximum Connections Exceeded"},
 	{"maximum subscriptions exceeded", "Maximum Subscriptions Exceeded"},
