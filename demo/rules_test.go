@@ -15,6 +15,7 @@ import (
 	"corral/internal/phrase"
 	"corral/pipeline"
 	"corral/rules"
+	"corral/ruletest"
 )
 
 const exampleRules = "../rules.example.yaml"
@@ -71,6 +72,15 @@ func TestExampleRulesFire(t *testing.T) {
 		if !seen[r.ID] {
 			t.Errorf("no recording makes %s fire", r.ID)
 		}
+	}
+}
+
+// The recordings as tests of rules, so in every way that `corral test` runs them.
+func TestExampleRulesPassTheirTests(t *testing.T) {
+	var out strings.Builder
+	rep, err := ruletest.Run([]string{"../rules.example_test.yaml"}, ruletest.Options{}, &out)
+	if err != nil || rep.Ran != len(fired) || rep.Failed > 0 {
+		t.Errorf("%d of %d tests failed, %v\n%s", rep.Failed, rep.Ran, err, &out)
 	}
 }
 
