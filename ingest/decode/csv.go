@@ -10,13 +10,16 @@ import (
 // csvTable is what a header line says about the columns.
 type csvTable struct {
 	head    string
+	sep     string // between cells
 	columns []csvColumn
+	mapped  bool // a column that is none of the envelope's fills a named field
 }
 
 // csvColumn is a column and what its cells are.
 type csvColumn struct {
-	name string
-	role role
+	name   string
+	role   role
+	target target
 }
 
 type role uint8
@@ -48,24 +51,39 @@ var csvRoles = map[string]role{
 // must go with every further piece of the file (ingest.Record.Header).
 func HeaderLine(line []byte) bool { return csvHeaderOf(line) != nil }
 
-// csvHeaderOf reads a header line: at least three columns, a time and a text
-// among them.
+// csvSeparators are what may stand between cells.
+var csvSeparators = [...]string{",", ";", "\t", "|"}
+
+// csvHeaderOf reads a header line: names of columns, a time and a text among them.
 func csvHeaderOf(data []byte) *csvTable {
 	line, _, _ := bytes.Cut(data, []byte{'\n'})
 	line = bytes.TrimPrefix(trimCR(line), []byte("\ufeff"))
-	if len(line) > 4096 || len(line) == 0 || line[0] == '{' || bytes.Count(line, []byte{','}) < 2 || bytes.ContainsAny(line, "={}") {
+	if len(line) > 4096 || len(line) == 0 || line[0] == '{' || bytes.ContainsAny(line, "={}") {
 		return nil
 	}
-	t := &csvTable{head: string(line)}
+	for _, sep := range csvSeparators {
+		if t := csvColumns(view(line), sep); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// csvColumns reads a header whose names stand between sep, nil if it is none.
+func csvColumns(line, sep string) *csvTable {
+	if strings.Count(line, sep) < 1 {
+		return nil
+	}
+	t := &csvTable{head: strings.Clone(line), sep: sep}
 	var has [roleLevel + 1]bool
-	for _, name := range strings.Split(t.head, ",") {
+	for _, name := range strings.Split(t.head, sep) {
 		name = strings.Trim(name, `" `)
 		r := csvRoles[canonical(name)]
 		if has[r] {
 			r = roleAttr // of two columns of a kind the first counts
 		}
 		has[r] = true
-		t.columns = append(t.columns, csvColumn{name, r})
+		t.columns = append(t.columns, csvColumn{name: name, role: r})
 	}
 	if !has[roleLog] || !has[roleTime] && !has[roleNanos] {
 		return nil
@@ -88,9 +106,21 @@ func (d *Decoder) csvHeader(data []byte) *csvTable {
 	}
 	if t := csvHeaderOf(head); t != nil {
 		d.csv = t
+		d.csvTargets(t)
 		return t
 	}
 	return nil
+}
+
+// csvTargets looks up which named fields the columns fill that are none of the
+// envelope's.
+func (d *Decoder) csvTargets(t *csvTable) {
+	for i := range t.columns {
+		if c := &t.columns[i]; c.role == roleAttr {
+			c.target = d.m.target(c.name)
+			t.mapped = t.mapped || c.target.field != noField
+		}
+	}
 }
 
 // csvLines decodes the rows of a CSV.
@@ -141,10 +171,17 @@ func (d *Decoder) csvEvent(row string, t *csvTable, env *envelope) {
 	in := *env
 	in.depth++
 	var log string
+	if t.mapped {
+		d.start()
+	}
 	for i := range t.columns {
 		var c string
-		c, row = d.csvCell(row)
+		c, row = d.csvCell(row, t.sep)
 		d.csvRole(&in, &t.columns[i], c, &log)
+	}
+	if t.mapped {
+		in.given = new(event.Event)
+		d.m.fill(in.given)
 	}
 	d.csvLog(strings.TrimRight(log, "\r\n"), &in)
 }
@@ -193,7 +230,11 @@ func (d *Decoder) csvRole(in *envelope, col *csvColumn, c string, log *string) {
 		if in.attrs == nil {
 			in.attrs = map[string]any{}
 		}
-		in.attrs[strings.Clone(col.name)] = attrValue(bareValue(c))
+		v := bareValue(c)
+		in.attrs[strings.Clone(col.name)] = attrValue(v)
+		if v.off = d.m.nextOff(); col.target.field != noField {
+			d.m.put(&col.target, v)
+		}
 	}
 }
 
@@ -206,9 +247,9 @@ func (d *Decoder) anyInstant(s string, otherwise int64) int64 {
 }
 
 // csvCell takes the first cell off a row.
-func (d *Decoder) csvCell(row string) (c, rest string) {
+func (d *Decoder) csvCell(row, sep string) (c, rest string) {
 	if !strings.HasPrefix(row, `"`) {
-		c, rest, _ = strings.Cut(row, ",")
+		c, rest, _ = strings.Cut(row, sep)
 		return c, rest
 	}
 	doubled := false
@@ -221,7 +262,7 @@ func (d *Decoder) csvCell(row string) (c, rest string) {
 			i++
 			continue
 		}
-		c, rest = row[1:i], strings.TrimPrefix(row[i+1:], ",")
+		c, rest = row[1:i], strings.TrimPrefix(row[i+1:], sep)
 		if doubled {
 			c = d.m.arena.undouble(c)
 		}

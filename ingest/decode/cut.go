@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"strings"
 	"sync"
 
 	"corral/ingest"
@@ -14,6 +15,9 @@ import (
 func SafeCut(data []byte) int {
 	if csvQuoted(data) {
 		return csvCut(data)
+	}
+	if journalHead(data) {
+		return journalCut(data)
 	}
 	end := bytes.LastIndexByte(data, '\n') + 1
 	for n := 0; end > 0; n++ {
@@ -152,7 +156,7 @@ func csvQuoted(data []byte) bool {
 	}
 	line, _, _ := bytes.Cut(data, []byte{'\n'})
 	_, n := isoTime(view(line[:min(len(line), 64)]))
-	return n > 0 && n < len(line) && line[n] == ',' && bytes.Contains(line, []byte(`,"`))
+	return n > 0 && n < len(line) && strings.IndexByte(",;\t|", line[n]) >= 0 && bytes.Contains(line, []byte{line[n], '"'})
 }
 
 // csvCut returns where the last whole row ends.

@@ -201,6 +201,7 @@ type envelope struct {
 	attrs                   map[string]any // further fields, nil: none
 	eager                   map[string]any // the event's attributes, where they are decoded already
 	outer                   string         // the whole record, if it is to give the attributes
+	given                   *event.Event   // further fields, for what the record itself does not say; nil: none
 	depth                   int            // envelopes around the record
 }
 
@@ -246,9 +247,28 @@ func (d *Decoder) fromEnvelope(ev *event.Event, env *envelope) {
 	ev.SpanID = firstText(ev.SpanID, env.span)
 	ev.ID = firstText(ev.ID, env.id)
 	ev.NATS.Account = firstText(ev.NATS.Account, env.account)
+	if env.given != nil {
+		fillGaps(ev, env.given)
+	}
 	if tp := d.rec.Headers; tp != nil && ev.TraceID == "" {
 		trace, span := splitTraceparent(header(tp, "traceparent"))
 		ev.TraceID, ev.SpanID = d.m.traceID(trace), firstText(ev.SpanID, span)
+	}
+}
+
+// fillGaps takes from given what ev has none of.
+func fillGaps(ev, given *event.Event) {
+	ev.Env, ev.Logger = firstText(ev.Env, given.Env), firstText(ev.Logger, given.Logger)
+	ev.Error, ev.RequestID = firstText(ev.Error, given.Error), firstText(ev.RequestID, given.RequestID)
+	ev.TraceID, ev.SpanID = firstText(ev.TraceID, given.TraceID), firstText(ev.SpanID, given.SpanID)
+	if ev.HTTP == (event.HTTP{}) {
+		ev.HTTP = given.HTTP
+	}
+	if ev.RPC == (event.RPC{}) {
+		ev.RPC = given.RPC
+	}
+	if ev.NATS == (event.NATS{}) {
+		ev.NATS = given.NATS
 	}
 }
 

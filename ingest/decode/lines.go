@@ -19,6 +19,10 @@ func (d *Decoder) lines(data []byte) {
 		d.csvLines(data, h, &env)
 		return
 	}
+	if journalHead(data) {
+		d.journal(data, &env)
+		return
+	}
 	for at := 0; at < len(data); {
 		end := bytes.IndexByte(data[at:], '\n')
 		if end < 0 {

@@ -30,6 +30,10 @@ func (d *Decoder) message(data []byte) {
 	case trimmed[0] == '{' && d.object(view(trimmed), &env):
 		return
 	}
+	if journalHead(data) {
+		d.journal(data, &env)
+		return
+	}
 	d.messageLines(trimmed, &env)
 }
 
@@ -37,6 +41,7 @@ func (d *Decoder) message(data []byte) {
 // Lines that begin no event belong to the one before.
 func (d *Decoder) messageLines(data []byte, env *envelope) {
 	if h := csvHeaderOf(data); h != nil {
+		d.csvTargets(h)
 		d.csvLines(data, h, env)
 		return
 	}

@@ -110,7 +110,6 @@ func natsMessage(ev *event.Event, o map[string]any) string {
 
 func systemMessage(ev *event.Event, o map[string]any, asset string) string {
 	f := &ev.NATS
-	text := func(key string) string { s, _ := o[key].(string); return s }
 	switch ev.Type {
 	case "stream_batch_abandoned":
 		return because("an atomic batch on "+asset+" was abandoned", f.Reason)
@@ -146,7 +145,9 @@ func systemMessage(ev *event.Event, o map[string]any, asset string) string {
 		return because("TLS peer refused by server "+f.Server, f.Reason)
 	case "service_latency":
 		status, _ := o["status"].(int)
-		return because(fmt.Sprintf("service %s answered %d", text("service"), status), ev.Error)
+		responder, _ := o["responder"].(map[string]any)
+		name, _ := responder["name"].(string)
+		return because(fmt.Sprintf("%s answered %d", strings.TrimRight("service "+name, " "), status), ev.Error)
 	}
 	if strings.HasPrefix(ev.Type, "poll_") {
 		return pollMessage(ev, o, asset)

@@ -148,6 +148,14 @@ func (d *Decoder) wrapped(raw, s string, env *envelope) bool {
 	return false
 }
 
+// value returns a marked value; one that is not there stands nowhere.
+func (j *jscan) value(m mark) val {
+	if !j.has(m) {
+		return val{off: -1}
+	}
+	return j.marks[m]
+}
+
 // text returns the text of a marked value, "" if it is not a string.
 func (j *jscan) text(m mark, a *arena) string {
 	if !j.has(m) || j.marks[m].kind != kString {
@@ -262,7 +270,7 @@ func (d *Decoder) cloudEvent(raw, s string, env *envelope) bool {
 	if in.outer == "" {
 		in.outer = raw
 	}
-	d.collectOuter(s, data, d.js.marks[markID], d.js.marks[markTime], d.js.marks[markSpecVersion], d.js.marks[markContentType])
+	d.collectOuter(s, data, d.js.value(markID), d.js.value(markTime), d.js.value(markSpecVersion), d.js.value(markContentType))
 	d.inner(data.text(&d.m.arena), &in)
 	return true
 }

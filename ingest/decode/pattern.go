@@ -70,21 +70,39 @@ func (d *Decoder) restOfBracket(s string) string {
 	if end < 0 {
 		return s
 	}
-	for _, w := range strings.FieldsFunc(s[:end], func(r rune) bool { return r == ' ' || r == '/' || r == ',' }) {
-		w = strings.TrimSuffix(w, ":")
+	for _, w := range bracketWords(s[:end]) {
 		switch {
 		case d.ev.Level == "" && levelToken(w):
-			sev, _ := levelWord(w)
+			sev, _ := levelWord(strings.Trim(w, "[]|: "))
 			d.setLevel(sev)
 		case w[:1] == "#" && allDigits(w[1:]): // Ruby's process
 			d.pairText("pid", w[1:])
 		case d.ev.Level != "" && strings.ContainsAny(w, ".:") && isName(w):
 			d.ev.Logger = w
-		case isName(w):
+		case w != ":" && isName(w):
 			d.pairText("thread", w)
 		}
 	}
 	return s[end+1:]
+}
+
+// bracketWords divides what stands beside a time in its brackets.
+func bracketWords(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '/' || r == ',' })
+}
+
+// levelInBracket reports whether a level stands beside a time in its brackets.
+func levelInBracket(s string) bool {
+	end := strings.IndexByte(firstLine(s), ']')
+	if end < 0 {
+		return false
+	}
+	for _, w := range bracketWords(s[:end]) {
+		if levelToken(w) {
+			return true
+		}
+	}
+	return false
 }
 
 // piped reports whether the fields after the time are divided by bars: NLog's

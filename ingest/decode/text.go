@@ -60,8 +60,10 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 			d.guessLevel(words)
 		}
 	}
-	if d.ev.Error == "" {
-		d.ev.Error = traceError(s)
+	for _, words := range [...]string{d.ev.Message, s} {
+		if d.ev.Error == "" {
+			d.ev.Error = traceError(words)
+		}
 	}
 	d.finish(redact(raw), f, env)
 }
@@ -162,7 +164,7 @@ func recogniseBracketed(s string, zone bool, n int) format {
 	case len(s) < n+4:
 		return fmtText
 	case s[n+1] != ']':
-		if levelAhead(strings.TrimLeft(s[n+1:], ": ")) || strings.HasPrefix(s[n+1:], " #") {
+		if levelInBracket(s[n+1:]) || strings.HasPrefix(s[n+1:], " #") {
 			return fmtPattern
 		}
 		return fmtText
