@@ -16,13 +16,14 @@ import (
 type absence struct {
 	p     *absencePlan
 	armed bool
-	known bool    // an expected key: it stays
-	since int64   // armed at
-	times []int64 // of the latest events since, at most min, oldest first
-	last  int64   // latest event, or arming before the first
-	due   int64   // deadline
-	from  int64   // with a schedule: events from here on count for it
-	tick  int64   // … and the instant of the schedule it belongs to
+	known bool         // an expected key: it stays
+	since int64        // armed at
+	times []int64      // of the latest events since, at most min, oldest first
+	last  int64        // latest event, or arming before the first
+	seen  *event.Event // that event, nil before the first: what the silence is measured from
+	due   int64        // deadline
+	from  int64        // with a schedule: events from here on count for it
+	tick  int64        // … and the instant of the schedule it belongs to
 	hold  bool
 }
 
@@ -39,7 +40,7 @@ func newAbsence(r *rules.Rule) func() machine {
 
 // arm begins the watch of the key at t.
 func (a *absence) arm(t int64) {
-	a.armed, a.since, a.last = true, t, t
+	a.armed, a.since, a.last, a.seen = true, t, t, nil
 	a.times = a.times[:0]
 	a.schedule(t)
 	a.aim()
@@ -106,7 +107,7 @@ func (a *absence) event(c *call, in *input) {
 	if !a.armed {
 		a.arm(c.now)
 	}
-	a.last = c.now
+	a.last, a.seen = c.now, in.ev
 	if len(a.times) > 0 && len(a.times) >= a.p.a.Min {
 		a.times = slices.Delete(a.times, 0, 1)
 	}
@@ -171,6 +172,9 @@ func (a *absence) next() int64 {
 
 func (a *absence) content(c *call) firing {
 	f := firing{start: a.last}
+	if a.seen != nil {
+		f.events = []*event.Event{a.seen}
+	}
 	if c.tally.at == a.last {
 		f.count = c.tally.since(c.tally.before)
 	}
@@ -179,6 +183,13 @@ func (a *absence) content(c *call) firing {
 
 func (a *absence) aggs(*call, []event.Value) {}
 func (a *absence) idle() bool                { return !a.armed }
+
+func (a *absence) size() int {
+	if a.seen == nil {
+		return 0
+	}
+	return eventSize
+}
 
 // reset begins the watch anew.
 func (a *absence) reset(c *call) {
@@ -209,6 +220,7 @@ func (a *absence) encode(e *encoder) {
 	for _, v := range [...]int64{a.since, a.last, a.due, a.from, a.tick} {
 		e.int(v)
 	}
+	e.event(a.seen)
 	e.len(len(a.times))
 	for _, t := range a.times {
 		e.int(t)
@@ -220,6 +232,7 @@ func (a *absence) decode(d *decoder) {
 	for _, v := range [...]*int64{&a.since, &a.last, &a.due, &a.from, &a.tick} {
 		*v = d.int()
 	}
+	a.seen = d.event()
 	for range d.len() {
 		a.times = append(a.times, d.int())
 	}

@@ -20,7 +20,7 @@ import (
 // each rule on its own, so that a rule that is gone can be left out.
 const (
 	snapshotMagic   = "CORRALs\n"
-	snapshotVersion = 4
+	snapshotVersion = 5
 	snapshotHead    = len(snapshotMagic) + 12
 )
 

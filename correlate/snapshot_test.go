@@ -134,7 +134,7 @@ func TestRestoreSaysWhatIsWrong(t *testing.T) {
 	}{
 		"empty":     {nil, "restore snapshot: this is not a snapshot of the engine"},
 		"foreign":   {[]byte(`{"version": 1, "state": {}}`), "restore snapshot: this is not a snapshot of the engine"},
-		"version":   {newer, "restore snapshot: version 99, this corral reads version 4"},
+		"version":   {newer, "restore snapshot: version 99, this corral reads version 5"},
 		"truncated": {data[:len(data)-100], "truncated"},
 		"damaged":   {append(bytes.Clone(data[:len(data)-1]), data[len(data)-1]^1), "it is damaged"},
 	} {

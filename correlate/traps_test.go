@@ -227,6 +227,30 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// A silence shows the last event before it, which it counts, and the one that
+// ended it; one of a key never seen has nothing to show.
+func TestEvidenceOfSilence(t *testing.T) {
+	w := newWorld(t, rulesFile(`
+  - id: silent
+    match: message == "beat"
+    group_by: [service]
+    absence: {every: 10s, expect: [a, b]}
+`))
+	w.log(0, "a", "beat")
+	w.log(2*time.Second, "a", "beat")
+	w.log(20*time.Second, "a", "beat")
+	w.advance(25 * time.Second)
+	var got []string
+	for _, tr := range w.out {
+		var events []string
+		for _, x := range tr.Evidence {
+			events = append(events, fmt.Sprint(x.At.Sub(epoch), " ", x.Role))
+		}
+		got = append(got, fmt.Sprintf("%s %s %d %q", tr.Key["service"], tr.State, tr.EventCount, events))
+	}
+	w.expect("evidence", got, `b open 0 []`, `a open 1 ["2s trigger"]`, `a resolved 2 ["2s trigger" "20s member"]`)
+}
+
 // Lines of any length and content are cut to 2 KiB of valid text.
 func TestEvidenceIsBounded(t *testing.T) {
 	w := newWorld(t, rulesFile(single))
