@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -162,9 +163,9 @@ func Config(o Options) (string, error) {
 	p("# What corral needs to see everything that happens in this NATS system.")
 	p("# Merge the accounts into those you have: exports into %s and %s, and the", o.System, strings.Join(o.Accounts, ", "))
 	p("# account %s as it is. nats-server takes the passwords from its environment.", o.Observer)
-	p("system_account: %s", o.System)
+	p("system_account: %s", word(o.System))
 	p("accounts {")
-	p("  %s {", o.System)
+	p("  %s {", word(o.System))
 	p("    users: [")
 	p("      {user: corral-poll, password: $%s, permissions: {", PollSecret)
 	p("        publish: {allow: %s}", list(pollPub(), 10))
@@ -174,12 +175,12 @@ func Config(o Options) (string, error) {
 	o.configExports(p, o.System)
 	p("  }")
 	for _, a := range o.Accounts {
-		p("  %s {", a)
+		p("  %s {", word(a))
 		p("    jetstream: enabled")
 		o.configExports(p, a)
 		p("  }")
 	}
-	p("  %s {", o.Observer)
+	p("  %s {", word(o.Observer))
 	p("    jetstream: enabled")
 	p("    users: [")
 	p("      {user: corral, password: $%s, permissions: {", WorkerSecret)
@@ -189,7 +190,7 @@ func Config(o Options) (string, error) {
 	p("    ]")
 	p("    imports: [")
 	for _, i := range o.imports() {
-		p(`      {stream: {account: %s, subject: "%s"}, to: "%s"}`, i.account, i.subject, i.to)
+		p(`      {stream: {account: %s, subject: "%s"}, to: "%s"}`, word(i.account), i.subject, i.to)
 	}
 	p("    ]")
 	p("  }")
@@ -199,10 +200,26 @@ func Config(o Options) (string, error) {
 	return b.String(), nil
 }
 
+// plain are names that the configuration language takes for nothing else: 2K is a
+// number there, on a truth.
+var plain = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// word is a name as the configuration has it, in quotes where it needs them.
+func word(name string) string {
+	switch strings.ToLower(name) {
+	case "true", "false", "on", "off", "yes", "no", "include":
+		return strconv.Quote(name)
+	}
+	if !plain.MatchString(name) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
 func (o Options) configExports(p func(string, ...any), account string) {
 	p("    exports: [")
 	for _, subject := range o.exports(account) {
-		p(`      {stream: "%s", accounts: [%s]}`, subject, o.Observer)
+		p(`      {stream: "%s", accounts: [%s]}`, subject, word(o.Observer))
 	}
 	p("    ]")
 }
