@@ -16,7 +16,8 @@ type ringSlab struct {
 	live    int // words in use
 }
 
-// ringClass has blocks of one size, in chunks of at least one.
+// ringClass has blocks of one size, in chunks of at least one. The first chunk
+// grows to its size: there may be thousands of rules with few keys each.
 type ringClass struct {
 	chunks [][]int64
 	used   uint32
@@ -25,6 +26,9 @@ type ringClass struct {
 
 // A chunk of small blocks has 1<<chunkBits words; larger blocks are their own.
 const chunkBits = 12
+
+// firstChunk is how many words the first chunk has at least.
+const firstChunk = 8
 
 // inChunk is the binary logarithm of the number of blocks in a chunk.
 func inChunk(class uint8) uint8 { return chunkBits - min(class, chunkBits) }
@@ -78,12 +82,34 @@ func (s *ringSlab) alloc(class uint8) uint32 {
 		c.free = c.free[:n-1]
 		return b
 	}
-	bits := inChunk(class)
-	if c.used == uint32(len(c.chunks))<<bits {
-		c.chunks = append(c.chunks, make([]int64, 1<<(bits+class)))
+	if c.used == c.room(class) {
+		c.extend(class)
 	}
 	c.used++
 	return c.used - 1
+}
+
+// room is for how many blocks there are chunks.
+func (c *ringClass) room(class uint8) uint32 {
+	if len(c.chunks) == 1 {
+		return uint32(len(c.chunks[0])) >> class
+	}
+	return uint32(len(c.chunks)) << inChunk(class)
+}
+
+// extend adds a chunk, or doubles the first one until it is a whole one.
+func (c *ringClass) extend(class uint8) {
+	whole := 1 << (inChunk(class) + class)
+	switch {
+	case len(c.chunks) == 0:
+		c.chunks = [][]int64{make([]int64, max(firstChunk, 1<<class))}
+	case len(c.chunks[0]) < whole:
+		bigger := make([]int64, 2*len(c.chunks[0]))
+		copy(bigger, c.chunks[0])
+		c.chunks[0] = bigger
+	default:
+		c.chunks = append(c.chunks, make([]int64, whole))
+	}
 }
 
 // release gives a block back.

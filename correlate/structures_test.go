@@ -43,6 +43,24 @@ func TestRingSlab(t *testing.T) {
 	}
 }
 
+// TestRingSlabFewKeys: every rule has a slab of its own, and most rules few keys.
+func TestRingSlabFewKeys(t *testing.T) {
+	var slab ringSlab
+	var r ring
+	for i := range 20 {
+		slab.push(&r, int64(i))
+	}
+	words := 0
+	for _, c := range slab.classes {
+		for _, chunk := range c.chunks {
+			words += len(chunk)
+		}
+	}
+	if words > 100 {
+		t.Errorf("%d words for 20 instants", words)
+	}
+}
+
 func TestRingSlabLargeRings(t *testing.T) {
 	var slab ringSlab
 	var a, b ring

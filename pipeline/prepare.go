@@ -63,11 +63,20 @@ type preparer struct {
 	out       *prepared
 	others    []*preparer // match what this one decodes
 	follows   bool        // it is one of them
+
+	rec     *ingest.Record // being decoded
+	undated undated
+	// decoded and unreadable, made once: closures for each record would be two
+	// allocations for each message.
+	emit func(*event.Event)
+	dead func(decode.DeadRecord)
 }
 
 func newPreparer(set *rules.Set, opt decode.Options, rng Range) *preparer {
 	opt.AttrPaths = set.AttrPaths
-	return &preparer{dec: decode.New(opt), opt: opt, matcher: set.Matcher(), rng: rng}
+	p := &preparer{dec: decode.New(opt), opt: opt, matcher: set.Matcher(), rng: rng}
+	p.emit, p.dead = p.decoded, p.unreadable
+	return p
 }
 
 // newPreparers makes one for each set. Sets that read the same attributes share
@@ -103,7 +112,8 @@ func prepareAll(ps []*preparer, b ingest.Batch, partition string) []*prepared {
 }
 
 func newPrepared(p *preparer, b ingest.Batch) *prepared {
-	return &prepared{batch: b, opt: p.opt, rng: p.rng, min: math.MaxInt64, max: math.MinInt64, latest: math.MinInt64, reach: math.MinInt64}
+	times := make([]int64, 0, len(b.Records)) // of messages with one event each: most
+	return &prepared{batch: b, times: times, opt: p.opt, rng: p.rng, min: math.MaxInt64, max: math.MinInt64, latest: math.MinInt64, reach: math.MinInt64}
 }
 
 // prepare never fails: what cannot be read is in dead.
@@ -113,24 +123,26 @@ func (p *preparer) prepare(b ingest.Batch, partition string) *prepared {
 
 func (p *preparer) decode(b ingest.Batch, partition string) {
 	p.partition = partition
-	u := undated{batch: &b, opt: p.opt}
+	p.undated = undated{batch: &b, opt: p.opt}
 	for i := range b.Records {
-		p.record(&b.Records[i], &u)
+		p.rec = &b.Records[i]
+		p.dec.Decode(*p.rec, p.emit, p.dead)
+		p.out.bytes += len(p.rec.Data)
+	}
+	p.rec, p.undated = nil, undated{}
+}
+
+func (p *preparer) decoded(ev *event.Event) {
+	p.undated.date(ev, p.rec)
+	ev.Time += p.shift
+	p.event(ev, p.rec)
+	for _, q := range p.others {
+		q.event(ev, p.rec)
 	}
 }
 
-func (p *preparer) record(rec *ingest.Record, u *undated) {
-	p.dec.Decode(*rec, func(ev *event.Event) {
-		u.date(ev, rec)
-		ev.Time += p.shift
-		p.event(ev, rec)
-		for _, q := range p.others {
-			q.event(ev, rec)
-		}
-	}, func(d decode.DeadRecord) {
-		p.out.dead = append(p.out.dead, deadLetter(d, rec, p.partition))
-	})
-	p.out.bytes += len(rec.Data)
+func (p *preparer) unreadable(d decode.DeadRecord) {
+	p.out.dead = append(p.out.dead, deadLetter(d, p.rec, p.partition))
 }
 
 func (p *preparer) event(ev *event.Event, rec *ingest.Record) {
