@@ -140,6 +140,9 @@ func check(paths, packs []string) (*checked, error) {
 	c := &checked{files: len(files), rules: rules.CountRules(files)}
 	set, diags := rules.Parse(files)
 	c.diags = diags
+	if set == nil {
+		set, c.diags = sound(files, diags)
+	}
 	n, mistakes, tested, err := ruletest.Check(paths, set)
 	if err != nil {
 		return nil, err
@@ -155,6 +158,32 @@ func check(paths, packs []string) (*checked, error) {
 		}
 	}
 	return c, nil
+}
+
+// sound compiles the files that have no mistakes, and adds what else there is to
+// say of them: that need not wait until the others are mended. The set is nil if
+// nothing is left.
+func sound(files []rules.File, diags []rules.Diagnostic) (*rules.Set, []rules.Diagnostic) {
+	all := slices.Clone(diags)
+	for len(files) > 0 {
+		rest := slices.DeleteFunc(slices.Clone(files), func(f rules.File) bool {
+			return slices.ContainsFunc(diags, func(d rules.Diagnostic) bool { return d.IsError() && d.File == f.Name })
+		})
+		if len(rest) == len(files) {
+			break
+		}
+		var set *rules.Set
+		if set, diags = rules.Parse(rest); set != nil {
+			for _, d := range diags {
+				if !slices.ContainsFunc(all, func(x rules.Diagnostic) bool { return x.String() == d.String() }) {
+					all = append(all, d)
+				}
+			}
+			return set, all
+		}
+		files = rest
+	}
+	return nil, all
 }
 
 // embedded says that a file is one of a pack, whose tests are not at hand.

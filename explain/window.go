@@ -187,6 +187,9 @@ func (p *point) env() *rules.Env { return &rules.Env{Aggs: p.aggs, Key: p.key} }
 // between From and To.
 func (w *Window) Fires() bool { return w.play().fires(w.Rule) }
 
+// Met says whether any event met the rule for this key.
+func (w *Window) Met() bool { return len(w.kept) > 0 }
+
 // Why writes what came nearest to firing, and what would have been enough.
 func (w *Window) Why(out io.Writer) { w.why(out) }
 

@@ -237,5 +237,5 @@ func offset(d time.Duration) string {
 
 // line is one row of a timeline.
 func line(start time.Time, t *correlate.Transition) string {
-	return fmt.Sprintf("%-8s %-8s %s%s  %s, %d events", offset(t.ChangedAt.Sub(start)), kindOf(t), t.RuleID, phrase.Key(t.Key), t.Cause, t.EventCount)
+	return fmt.Sprintf("%-8s %-8s %s%s  %s, %s", offset(t.ChangedAt.Sub(start)), kindOf(t), t.RuleID, phrase.Key(t.Key), t.Cause, phrase.Count(t.EventCount, "event"))
 }

@@ -33,6 +33,8 @@ type File struct {
 	Start    time.Time
 	Lateness time.Duration
 	Tests    []*Test
+
+	at *yaml.Node // what names the rules, or the whole
 }
 
 // Test is one story: what arrives, what must come of it.
@@ -69,7 +71,8 @@ type Expect struct {
 	Key    map[string]string
 	Kind   string // open, updated, resolved
 	Fields map[string]any
-	ruleAt *yaml.Node
+
+	ruleAt, keyAt *yaml.Node
 }
 
 // DefaultStart is the virtual clock's start where a test names none.
@@ -192,10 +195,10 @@ func deref(n *yaml.Node) *yaml.Node {
 }
 
 func (r *reader) testFile(n *yaml.Node) *File {
-	f := &File{Path: r.file, Start: DefaultStart, Lateness: DefaultLateness}
+	f := &File{Path: r.file, Start: DefaultStart, Lateness: DefaultLateness, at: n}
 	var tests *yaml.Node
 	r.fields(n, "a test file", map[string]func(*yaml.Node){
-		"rules":    func(v *yaml.Node) { f.Rules = r.paths(v) },
+		"rules":    func(v *yaml.Node) { f.Rules, f.at = r.paths(v), v },
 		"start":    func(v *yaml.Node) { f.Start = r.time(v) },
 		"lateness": func(v *yaml.Node) { f.Lateness = r.span(v) },
 		"tests":    func(v *yaml.Node) { tests = v },
@@ -256,7 +259,7 @@ func (r *reader) list(n *yaml.Node, what string, f func(*yaml.Node)) {
 func (r *reader) step(t *Test, n *yaml.Node) {
 	s := Step{Line: n.Line, Arrives: -1}
 	var ev *yaml.Node
-	file, repeat, every := "", 1, time.Duration(0)
+	file, repeat, every, does := "", 1, time.Duration(0), false
 	r.fields(n, "an event", map[string]func(*yaml.Node){
 		"at":      func(v *yaml.Node) { s.At = r.span(v) },
 		"arrives": func(v *yaml.Node) { s.Arrives = r.span(v) },
@@ -264,14 +267,14 @@ func (r *reader) step(t *Test, n *yaml.Node) {
 		"file":    func(v *yaml.Node) { file = v.Value },
 		"repeat":  func(v *yaml.Node) { repeat = r.times(v) },
 		"every":   func(v *yaml.Node) { every = r.span(v) },
-		"do":      func(v *yaml.Node) { s.Do = r.oneOf(v, "restart", "reload", "redeliver", "drop-connection") },
+		"do":      func(v *yaml.Node) { does, s.Do = true, r.oneOf(v, "restart", "reload", "redeliver", "drop-connection") },
 		"rules":   func(v *yaml.Node) { s.Rules = r.paths(v) },
 	})
 	if s.Arrives < 0 {
 		s.Arrives = s.At
 	}
 	switch {
-	case s.Do != "":
+	case does:
 		if s.Do == "reload" && len(s.Rules) == 0 {
 			r.fail(n, "`do: reload` needs `rules:`")
 		}
@@ -374,6 +377,7 @@ func (r *reader) expect(n *yaml.Node) Expect {
 		"at":   func(v *yaml.Node) { x.At = r.span(v) },
 		"rule": func(v *yaml.Node) { x.Rule, x.ruleAt = v.Value, v },
 		"key": func(v *yaml.Node) {
+			x.keyAt = v
 			var m map[string]any
 			if r.decode(v, &m) {
 				x.Key = map[string]string{}

@@ -38,7 +38,7 @@ tests:
     expect:
       # stays, with its comment
       - {at: 1m, rule: pay, key: {merchant: m}, open: {event_count: 2}}
-      # goes
+      # changes, and its comment stays
       - {at: 3m, rule: pay, resolved: {}}
   - name: none
     events: [{at: 0s, event: {msg: declined, merchant: m, amount: 11}}]
@@ -62,6 +62,7 @@ tests:
     expect:
       # stays, with its comment
       - {at: 1m, rule: pay, key: {merchant: m}, open: {event_count: 2}}
+      # changes, and its comment stays
       - {at: 2m, rule: pay, key: {merchant: m}, resolved: {cause: quiet}}
   - name: none
     events: [{at: 0s, event: {msg: declined, merchant: m, amount: 11}}]

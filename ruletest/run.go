@@ -44,6 +44,7 @@ var variants = []variant{
 // runner plays one test.
 type runner struct {
 	test   *Test
+	file   string // where it stands
 	set    *rules.Set
 	load   func(paths []string) (*rules.Set, error)
 	trace  func(correlate.TraceEvent)

@@ -40,8 +40,8 @@ type Report struct {
 func Run(paths []string, opt Options, w io.Writer) (*Report, error) {
 	s := &suite{opt: opt, w: w, sets: map[string]*rules.Set{}, report: &Report{}}
 	files, err := s.find(paths)
-	if err != nil {
-		return nil, s.rest(files, err)
+	if err := s.rest(files, err); err != nil {
+		return nil, err
 	}
 	if opt.Coverage {
 		s.report.coverage = newCoverage()
@@ -113,7 +113,7 @@ func (s *suite) find(paths []string) ([]*File, error) {
 // rest adds to the mistakes found so far those that only the rules can tell.
 func (s *suite) rest(files []*File, err error) error {
 	diags, ok := errors.AsType[Mistakes](err)
-	if !ok {
+	if err != nil && !ok {
 		return err
 	}
 	for _, f := range files {
@@ -128,7 +128,7 @@ func (s *suite) rest(files []*File, err error) error {
 			diags = append(diags, m...)
 		}
 	}
-	return Mistakes(rules.Sorted(diags))
+	return Mistakes(rules.Sorted(diags)).err()
 }
 
 // of returns the tests of one file.
@@ -212,7 +212,7 @@ func (s *suite) file(f *File) error {
 func (s *suite) one(f *File, t *Test, set *rules.Set) (differs bool, err error) {
 	began := time.Now()
 	s.report.Ran++
-	r := &runner{test: t, set: set, load: s.load}
+	r := &runner{test: t, file: f.Path, set: set, load: s.load}
 	r.trace = r.record
 	if s.report.coverage != nil {
 		s.report.coverage.rules(set)
@@ -292,7 +292,7 @@ func (d difference) write(w io.Writer, t *Test) {
 	at := "at " + offset(d.at)
 	switch {
 	case d.want == nil:
-		fmt.Fprintf(w, "    %-9s want  nothing\n    %-9s got   %s %s%s (%s, %d events)\n", at, "", kindOf(d.got), d.got.RuleID, phrase.Key(d.got.Key), d.got.Cause, d.got.EventCount)
+		fmt.Fprintf(w, "    %-9s want  nothing\n    %-9s got   %s %s%s (%s, %s)\n", at, "", kindOf(d.got), d.got.RuleID, phrase.Key(d.got.Key), d.got.Cause, phrase.Count(d.got.EventCount, "event"))
 	case d.got == nil:
 		fmt.Fprintf(w, "    %-9s want  %s %s%s   (line %d)\n    %-9s got   nothing\n", at, d.want.Kind, d.want.Rule, phrase.Key(d.want.Key), d.want.Line, "")
 	default:
@@ -360,5 +360,9 @@ func writeJUnit(w io.Writer, rep *Report, took time.Duration) error {
 	}
 	enc := xml.NewEncoder(w)
 	enc.Indent("", "  ")
-	return enc.Encode(junitSuite{Name: "corral", Tests: rep.Ran, Failures: rep.Failed, Time: took.Seconds(), Cases: rep.cases})
+	if err := enc.Encode(junitSuite{Name: "corral", Tests: rep.Ran, Failures: rep.Failed, Time: took.Seconds(), Cases: rep.cases}); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
 }

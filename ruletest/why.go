@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -178,7 +179,66 @@ func (r *runner) silent(rule *rules.Rule, key map[string]string, until time.Time
 	}
 	var b strings.Builder
 	w.Why(&b)
-	return strings.TrimSpace(strings.ReplaceAll(b.String(), "\n  ", "\n"))
+	text := strings.TrimSpace(strings.ReplaceAll(b.String(), "\n  ", "\n"))
+	if w.Met() {
+		text += r.misses(rule, key, until)
+	}
+	return text
+}
+
+// shownMisses is how many events that nearly met a rule are shown.
+const shownMisses = 2
+
+// misses are the events by then that nearly met the rule: perhaps one of them was
+// meant to.
+func (r *runner) misses(rule *rules.Rule, key map[string]string, until time.Time) string {
+	type miss struct {
+		n, line int
+		far     float64
+		ev      *event.Event
+	}
+	var all []miss
+	dec := decode.New(decode.Options{AttrPaths: r.set.AttrPaths})
+	for n, d := range r.records() {
+		if r.test.Start.Add(d.At).After(until) {
+			continue
+		}
+		dec.Decode(ingest.Record{Data: d.Data}, func(ev *event.Event) {
+			if far, near := explain.Miss(rule, ev); near && ofKey(rule, key, ev) {
+				all = append(all, miss{n + 1, d.Line, far, ev.Clone()})
+			}
+		}, func(decode.DeadRecord) {})
+	}
+	slices.SortStableFunc(all, func(a, b miss) int { return cmp.Compare(a.far, b.far) })
+	var b strings.Builder
+	for _, m := range all[:min(len(all), shownMisses)] {
+		fmt.Fprintf(&b, "\nevent #%d (%s:%d) did not match\n", m.n, r.file, m.line)
+		explain.WriteMiss(&b, rule, m.ev)
+	}
+	if n := len(all) - shownMisses; n > 0 {
+		fmt.Fprintf(&b, "and %s more", phrase.Count(n, "event"))
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// records are the deliveries that bring something, in the order they come.
+func (r *runner) records() []delivery {
+	return slices.DeleteFunc(r.arrivals(), func(d delivery) bool { return d.Do != "" })
+}
+
+// ofKey says whether an event is of the key, as far as it has one.
+func ofKey(rule *rules.Rule, key map[string]string, ev *event.Event) bool {
+	for i, name := range rule.KeyNames {
+		want, asked := key[name]
+		by := rule.GroupBy(i)[""]
+		if !asked || by == nil {
+			continue
+		}
+		if v := by.Value(&rules.Env{Event: ev}); v.Kind != event.Nil && fmt.Sprint(v.Box()) != want {
+			return false
+		}
+	}
+	return true
 }
 
 // show gives a window the events of the test, as they came.
