@@ -24,7 +24,7 @@ type decodeFlags struct {
 
 func (d *decodeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&d.format, "format", "auto", "how records are read: "+strings.Join(decode.Formats(), ", "))
-	fs.StringArrayVar(&d.fields, "map", nil, "take a field from elsewhere: service=attrs.app; repeatable")
+	fs.StringArrayVar(&d.fields, "map", nil, "take a field from elsewhere: service=attrs.app, or of one file, stream or subject: pay*.log:service=attrs.team; repeatable")
 	fs.StringVar(&d.layout, "time-layout", "", "layout of times, Go's or strftime's notation")
 	fs.StringVar(&d.service, "service", "", "service of events that name none")
 }

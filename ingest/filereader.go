@@ -39,7 +39,7 @@ func (r *fileReader) next() Batch {
 		data = bytes.TrimPrefix(data, byteOrderMark)
 	}
 	if len(data) > 0 {
-		b.Records = []Record{{Data: data, Seq: first, Lines: true, Header: r.header, Reference: r.changed}}
+		b.Records = []Record{{Data: data, Input: r.path, Seq: first, Lines: true, Header: r.header, Reference: r.changed}}
 	}
 	if first == 1 {
 		r.keepHeader(data)

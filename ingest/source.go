@@ -12,6 +12,7 @@ import (
 type Record struct {
 	Data     []byte              // not changed by anyone after it was handed over
 	Subject  string              // NATS subject, "" from files
+	Input    string              // path of the file as it was named, name of the stream; "": neither
 	Headers  map[string][]string // NATS headers, nil from files
 	Observed int64               // arrival, nanoseconds since the epoch; files: 0
 	Seq      uint64              // stream sequence, or number of the first line (1…)

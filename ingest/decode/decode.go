@@ -8,6 +8,7 @@
 package decode
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,8 @@ type Options struct {
 	// neither the record nor Reference says anything: lines from standard input.
 	Today time.Time
 	// Map overrides where a field comes from: "service=attrs.app". The names are
-	// those of the rule language.
+	// those of the rule language. With a file, a stream or a subject before it, each
+	// perhaps with wildcards, it holds for these only: "pay.log:service=attrs.team".
 	Map []string
 	// TimeLayout is tried first on times, in Go's or strftime's notation.
 	TimeLayout string
@@ -69,7 +71,7 @@ type Decoder struct {
 	m  mapper
 	ev event.Event
 
-	counts Counters
+	counts *Counters
 	emit   func(*event.Event)
 	dead   func(DeadRecord)
 
@@ -87,6 +89,7 @@ type Decoder struct {
 	lastClass   natsClass
 	sources     map[field]string // which attribute an OTLP record's field came from
 
+	inputs    byInput
 	pairSlots pairSlots
 	origins   map[string]string
 	collect   *collector // not nil: attributes are wanted, not events
@@ -103,6 +106,9 @@ type shared struct {
 	lazy   *lazy
 	lazies map[string]*lazy // by the container runtime's stream
 	only   format           // the one Options.Format names, or auto
+
+	everyMap []string // Options.Map without
+	perInput []inputMap
 }
 
 // New makes a decoder. Options that Check refuses make it panic.
@@ -115,11 +121,20 @@ func New(o Options) *Decoder {
 }
 
 func (o Options) compile() (*shared, error) {
-	tab, err := newTable(o.AttrPaths, o.Map)
+	every, inputs, err := splitMaps(o.Map)
 	if err != nil {
 		return nil, err
 	}
-	sh := &shared{opt: o, tab: tab, layout: goLayout(o.TimeLayout), lazies: map[string]*lazy{}}
+	for _, in := range inputs {
+		if _, err := newTable(nil, in.maps); err != nil {
+			return nil, fmt.Errorf("%s: %w", in.name, err)
+		}
+	}
+	tab, err := newTable(o.AttrPaths, every)
+	if err != nil {
+		return nil, err
+	}
+	sh := &shared{opt: o, tab: tab, layout: goLayout(o.TimeLayout), lazies: map[string]*lazy{}, everyMap: every, perInput: inputs}
 	sh.lazy = &lazy{shared: sh}
 	for _, stream := range []string{"stdout", "stderr"} {
 		sh.lazies[stream] = &lazy{shared: sh, stream: stream}
@@ -132,7 +147,7 @@ func (o Options) compile() (*shared, error) {
 }
 
 func (sh *shared) decoder() *Decoder {
-	d := &Decoder{shared: sh}
+	d := &Decoder{shared: sh, counts: new(Counters)}
 	d.m.tab = sh.tab
 	d.m.zones = zones{loc: sh.opt.Location, layout: sh.layout}
 	d.js = newJSCAN(sh.tab, &d.m)
@@ -141,7 +156,7 @@ func (sh *shared) decoder() *Decoder {
 
 // Counts returns what was counted since New. The caller may read it between
 // calls of Decode.
-func (d *Decoder) Counts() *Counters { return &d.counts }
+func (d *Decoder) Counts() *Counters { return d.counts }
 
 // Decode calls emit for each event of the record, in the record's order, and dead
 // for each part of it that cannot be read. What emit is given is valid until emit
@@ -151,6 +166,12 @@ func (d *Decoder) Counts() *Counters { return &d.counts }
 // lines cut in pieces by a container runtime: ends in), in a message the
 // message's sequence, and Pos.Sub tells its events apart.
 func (d *Decoder) Decode(rec ingest.Record, emit func(*event.Event), dead func(DeadRecord)) {
+	if len(d.perInput) > 0 {
+		if x := d.decoderFor(&rec); x != d {
+			x.Decode(rec, emit, dead)
+			return
+		}
+	}
 	d.begin(rec, emit, dead)
 	data, ok := d.plain(rec)
 	switch {

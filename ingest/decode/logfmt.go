@@ -207,7 +207,7 @@ func withoutYear(s string) (year int, clock string) {
 
 // klog reads klog's and glog's lines.
 func (d *Decoder) klog(s string) bool {
-	word := s[:1]
+	word := clip(s, 1)
 	year, s := withoutYear(s)
 	n := klogHead(s)
 	if n == 0 {

@@ -268,6 +268,53 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestMapOfOneInput(t *testing.T) {
+	const line = `{"level":"info","msg":"m","app":"shop","team":"pay","owner":"ops"}`
+	d := New(Options{Map: []string{"env=attrs.owner", "pay*.log:service=attrs.team", "/var/log/x/*.log:service=attrs.owner", "ORDERS:service=attrs.owner", "logs.*.pay:service=attrs.team", "logs.*.pay:logger=attrs.owner"}, Origins: true})
+	for _, c := range []struct{ input, subject, service, logger, origin string }{
+		{"/srv/pay-1.log", "", "pay", "", "team"},
+		{"/srv/shop.log", "", "shop", "", "app"},
+		{"/var/log/x/a.log", "", "ops", "", "owner"},
+		{"/var/log/x/y/a.log", "", "shop", "", "app"},
+		{"ORDERS", "logs.eu.shop", "ops", "", "owner"},
+		{"OTHER", "logs.eu.pay", "pay", "ops", "team"},
+		{"ORDERS", "logs.eu.pay", "pay", "ops", "team"}, // of two that hold, the last given
+		{"OTHER", "logs.eu.pay.x", "shop", "", "app"},
+		{"", "", "shop", "", "app"},
+	} {
+		n := 0
+		d.Decode(ingest.Record{Data: []byte(line), Input: c.input, Subject: c.subject, Observed: noon.UnixNano()}, func(ev *event.Event) {
+			n++
+			if ev.Service != c.service || ev.Logger != c.logger || ev.Attr("msg") != nil {
+				t.Errorf("%s %s: service %q, logger %q, want %q, %q", c.input, c.subject, ev.Service, ev.Logger, c.service, c.logger)
+			}
+			if got := d.Origins()["service"]; got != c.origin {
+				t.Errorf("%s %s: service from %q, want %q", c.input, c.subject, got, c.origin)
+			}
+		}, nil)
+		if n != 1 {
+			t.Errorf("%s %s: %d events", c.input, c.subject, n)
+		}
+	}
+	if n := d.Counts().Events(); n != 9 {
+		t.Errorf("%d events counted, want all 9", n)
+	}
+	for _, m := range []string{":service=attrs.x", "a.log:nothing=attrs.x", "a.log:service="} {
+		if err := (Options{Map: []string{m}}).Check(); err == nil {
+			t.Errorf("map %q: no error", m)
+		}
+	}
+}
+
+// TestAnswersOfServices: what NATS' micro services answer carries the service's id,
+// which is none of the answer's.
+func TestAnswersOfServices(t *testing.T) {
+	ev := one(t, ingest.Record{Data: []byte(`{"type":"io.nats.micro.v1.stats_response","name":"pay","id":"VMK","version":"1.0.0","endpoints":[{"name":"e","num_errors":3}]}`), Observed: noon.UnixNano()})
+	if ev.Type != "stats_response" || ev.Service != "pay" || ev.Instance != "VMK" || ev.ID != "" {
+		t.Errorf("%+v", ev)
+	}
+}
+
 func TestAccountOfTheSubscription(t *testing.T) {
 	const nak = `{"type":"io.nats.jetstream.advisory.v1.nak","id":"y","stream":"S","consumer":"C","stream_seq":3}`
 	for _, c := range []struct{ subject, account, want string }{

@@ -101,7 +101,7 @@ func (d *Decoder) natsObject(raw, typ string, c natsClass, o map[string]any, env
 		raw = strings.ReplaceAll(raw, secret, "[redacted]")
 	}
 	delete(o, "type")
-	n := natsFields{o: o, ev: ev}
+	n := natsFields{o: o, ev: ev, micro: strings.HasPrefix(typ, "io.nats.micro.")}
 	n.common(d)
 	if f := natsDetails[ev.Type]; f != nil {
 		f(&n)
@@ -156,8 +156,9 @@ func dropJWT(v any) (found []string) {
 
 // natsFields takes fields out of a decoded NATS event.
 type natsFields struct {
-	o  map[string]any
-	ev *event.Event
+	o     map[string]any
+	ev    *event.Event
+	micro bool // an answer of a service of NATS' micro framework
 }
 
 // text takes the text at a path of keys.
@@ -198,7 +199,9 @@ func (n *natsFields) drop(path []string) {
 // common takes what most events carry.
 func (n *natsFields) common(d *Decoder) {
 	ev, f := n.ev, &n.ev.NATS
-	ev.ID = n.text("id")
+	if ev.ID = n.text("id"); n.micro { // a service's, which answers again and again
+		ev.Service, ev.Instance, ev.ID = n.text("name"), ev.ID, ""
+	}
 	f.Account = firstText(n.text("account"), n.text("acc"))
 	f.Stream, f.Consumer = n.text("stream"), n.text("consumer")
 	f.Seq, f.Deliveries = n.num("stream_seq"), n.num("deliveries")

@@ -30,7 +30,12 @@ var originFields = func() map[string][]field {
 // "envelope", what the record came in; "words of the text"; "implied" by other
 // fields, the container's stream or Options.Service; "arrival". It is valid until
 // emit returns, and nil without Options.Origins.
-func (d *Decoder) Origins() map[string]string { return d.origins }
+func (d *Decoder) Origins() map[string]string {
+	if x := d.inputs.last; x != nil {
+		return x.origins
+	}
+	return d.origins
+}
 
 // trace notes the origin of the fields that have got a value since it was called
 // last.

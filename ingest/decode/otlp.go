@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -69,7 +70,7 @@ func (d *Decoder) otlpProto(data []byte, env *envelope) {
 // empty export, so the caller has made sure that it is one.
 func (d *Decoder) otlpJSON(s string, env *envelope) bool {
 	var u plog.JSONUnmarshaler
-	logs, err := u.UnmarshalLogs([]byte(s))
+	logs, err := u.UnmarshalLogs(appendValid(nil, s))
 	if err != nil {
 		d.kill("undecodable", fmt.Sprintf("otlp json: %v", err), bytesOf(s))
 		return true
@@ -102,7 +103,7 @@ func (d *Decoder) otlpRecord(lr plog.LogRecord, scope pcommon.InstrumentationSco
 	case pcommon.ValueTypeMap:
 		d.otlpMap(body.Map(), attrs)
 	case pcommon.ValueTypeStr:
-		ev.Message = body.Str()
+		ev.Message = valid(body.Str())
 	case pcommon.ValueTypeEmpty:
 	default:
 		ev.Message = body.AsString()
@@ -221,6 +222,8 @@ func plain(v any) any {
 	switch v := v.(type) {
 	case int64:
 		return int(v)
+	case string: // protobuf's need not be UTF-8
+		return valid(v)
 	case []byte:
 		return hex.EncodeToString(v)
 	case []any:
@@ -235,4 +238,12 @@ func plain(v any) any {
 		return v
 	}
 	return v
+}
+
+// valid returns s with U+FFFD for what is not UTF-8.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string(appendValid(nil, s))
 }

@@ -150,7 +150,7 @@ func (c *civil) readZone(s string, i int) int {
 
 // readOffset reads a numeric offset whose sign is s[i].
 func (c *civil) readOffset(s string, i int) int {
-	if i+3 > len(s) || two(s, i+1) > 23 {
+	if i+3 > len(s) || two(s, i+1) > 24 { // as package time takes them
 		return i
 	}
 	off, end := two(s, i+1)*3600, i+3
@@ -158,7 +158,7 @@ func (c *civil) readOffset(s string, i int) int {
 		if s[j] == ':' {
 			j++
 		}
-		if j+2 <= len(s) && two(s, j) <= 59 {
+		if j+2 <= len(s) && two(s, j) <= 60 {
 			off += two(s, j) * 60
 			end = j + 2
 		}

@@ -336,7 +336,7 @@ func (r *reader) take(m *nats.Msg, b *ingest.Batch, last ack) (ack, error) {
 	}
 	r.checkRemoved(p.stream)
 	r.last, r.pending = p.stream, p.pending
-	b.Records = append(b.Records, ingest.Record{Data: m.Data, Subject: m.Subject, Headers: m.Header, Observed: p.time, Seq: p.stream})
+	b.Records = append(b.Records, ingest.Record{Data: m.Data, Subject: m.Subject, Input: r.stream, Headers: m.Header, Observed: p.time, Seq: p.stream})
 	if r.limit.seq > 0 && (p.stream == r.limit.seq || p.pending == 0) {
 		return this, errEnd
 	}
