@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type saver struct {
 	dirty  bool           // something was delivered since
 	late   bool           // the interval is over
 	busy   bool           // a snapshot is being stored
+	taken  error // the state is another worker's
 	done   chan saved
 	failed int // times in a row
 	retry  time.Time
@@ -51,6 +53,9 @@ func (v *saver) wants(size int) bool {
 func (v *saver) finish(r saved) {
 	v.busy = false
 	v.stats.stored(r)
+	if errors.Is(r.err, ErrTaken) {
+		v.taken = r.err
+	}
 	if r.err != nil {
 		v.acks = append(r.acks, v.acks...)
 		v.unsafe += r.unsafe
@@ -124,6 +129,9 @@ func (s *Stream) saveNow(ctx context.Context, outbox []*correlate.Transition) er
 		v.finish(r)
 		if r.err == nil {
 			return nil
+		}
+		if v.taken != nil {
+			return fmt.Errorf("store snapshot: %w", v.taken)
 		}
 		if err := (sinks.Backoff{}).Wait(ctx, try); err != nil {
 			return fmt.Errorf("store snapshot: %w (last: %w)", err, r.err)

@@ -31,6 +31,10 @@ type Store interface {
 // ErrNoSnapshot says that a Store is empty.
 var ErrNoSnapshot = errors.New("no snapshot")
 
+// ErrTaken says that another worker has the Store now. A worker to whom Save or
+// Note says so ends: what it knows is not the state any more.
+var ErrTaken = errors.New("another worker has taken the state over")
+
 const (
 	snapshotMagic   = "CORRALST"
 	snapshotVersion = 1

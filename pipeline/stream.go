@@ -323,7 +323,9 @@ func (s *Stream) loop(ctx context.Context, jobs <-chan *job, g *gate) error {
 				return err
 			}
 		case r := <-s.safe.done:
-			s.safe.finish(r)
+			if s.safe.finish(r); s.safe.taken != nil {
+				return fmt.Errorf("store snapshot: %w", s.safe.taken)
+			}
 		case <-every.C:
 			s.safe.late = true
 		case <-tell.C:
@@ -408,6 +410,9 @@ func insist(ctx context.Context, log *slog.Logger, what string, do func() error)
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", what, errors.Join(context.Cause(ctx), err))
+		}
+		if errors.Is(err, ErrTaken) {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 		if try&(try-1) == 0 { // ever more seldom
 			log.Error(what+", trying again", "tries", try+1, "error", err)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,11 +34,13 @@ type Store struct {
 
 	mu    sync.Mutex // guards what follows
 	obs   jetstream.ObjectStore
+	claim string // of the object that says whose the bucket is, "": not ours yet
 	next  uint64 // of the next snapshot, 0: not known
 	notes []byte // that follow snapshot next-1
 }
 
 const (
+	owner       = "owner" // put anew by each worker that takes the bucket
 	prefix      = "snapshot-"
 	notesPrefix = "notes-" // and the number of the snapshot they follow
 )
@@ -70,6 +73,49 @@ func (s *Store) ask(ctx context.Context, do func(context.Context) error) error {
 			return err
 		}
 	}
+}
+
+// take makes the bucket this worker's. One that had it before finds out when it
+// stores something: it may be cut off for now, and must not write over what comes.
+func (s *Store) take(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	return s.ask(ctx, func(ctx context.Context) error {
+		info, err := s.obs.PutString(ctx, owner, fmt.Sprintf("process %d on %s", os.Getpid(), host))
+		if err != nil {
+			return fmt.Errorf("take object store %s: %w", s.Bucket, err)
+		}
+		s.claim = info.NUID
+		return nil
+	})
+}
+
+// mine returns pipeline.ErrTaken if another worker has taken the bucket since.
+func (s *Store) mine(ctx context.Context) error {
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	if s.claim == "" {
+		return s.take(ctx)
+	}
+	return s.ask(ctx, func(ctx context.Context) error {
+		info, err := s.obs.GetInfo(ctx, owner)
+		switch {
+		case errors.Is(err, jetstream.ErrObjectNotFound): // somebody tidied up
+			return s.take(ctx)
+		case err != nil:
+			return fmt.Errorf("look whose object store %s is: %w", s.Bucket, err)
+		case info.NUID == s.claim:
+			return nil
+		}
+		by, err := s.obs.GetString(ctx, owner)
+		if err != nil {
+			by = "a worker that cannot be read"
+		}
+		return fmt.Errorf("object store %s: %w: %s", s.Bucket, pipeline.ErrTaken, by)
+	})
 }
 
 // get reads an object.
@@ -152,6 +198,12 @@ func (s *Store) numbered(ctx context.Context) (uint64, error) {
 
 // Save implements pipeline.Store.
 func (s *Store) Save(ctx context.Context, data []byte) error {
+	s.mu.Lock()
+	err := s.mine(ctx)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	n, err := s.number(ctx)
 	if err != nil {
 		return err
@@ -204,6 +256,9 @@ func (s *Store) remove(ctx context.Context, object string) error {
 func (s *Store) Note(ctx context.Context, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.mine(ctx); err != nil {
+		return err
+	}
 	n, err := s.numbered(ctx)
 	if err != nil {
 		return err
@@ -216,8 +271,15 @@ func (s *Store) Note(ctx context.Context, data []byte) error {
 	return nil
 }
 
-// Load implements pipeline.Store.
+// Load implements pipeline.Store. It takes the bucket: who loads a state goes on
+// from it.
 func (s *Store) Load(ctx context.Context, try func(string, []byte, [][]byte) error) error {
+	s.mu.Lock()
+	err := s.mine(ctx)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	ns, err := s.names(ctx, prefix)
 	if err != nil {
 		return err

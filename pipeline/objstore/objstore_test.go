@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,9 @@ func TestStore(t *testing.T) {
 	}
 	want := func(refuse string, want ...string) {
 		t.Helper()
-		if d := cmp.Diff(want, loaded(t, open(), refuse)); d != "" {
+		look := open()
+		look.claim = s.claim // as one worker
+		if d := cmp.Diff(want, loaded(t, look, refuse)); d != "" {
 			t.Error(d)
 		}
 	}
@@ -94,7 +97,7 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := obs.List(t.Context())
-	if err != nil || len(list) > 5 {
+	if err != nil || len(list) > 6 {
 		t.Errorf("%d objects are kept, %v", len(list), err)
 	}
 }
@@ -166,6 +169,40 @@ func TestLostAnswers(t *testing.T) {
 	defer cancel()
 	if err := s.Save(ctx, []byte("never")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "STATE") {
 		t.Errorf("no answer ever: %v", err)
+	}
+}
+
+// TestTaken: the worker that comes last has the bucket, and the one before writes
+// nothing over what it stores.
+func TestTaken(t *testing.T) {
+	js := natstest.Start(t, natstest.JetStream()).JetStream()
+	first, second := &Store{JS: js, Bucket: "STATE"}, &Store{JS: js, Bucket: "STATE"}
+	if err := errors.Join(first.Save(t.Context(), []byte("one")), first.Note(t.Context(), []byte("n1"))); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"one: n1"}, loaded(t, second, "")); d != "" {
+		t.Error(d)
+	}
+	for what, err := range map[string]error{"save": first.Save(t.Context(), []byte("late")), "note": first.Note(t.Context(), []byte("late"))} {
+		if !errors.Is(err, pipeline.ErrTaken) || !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := errors.Join(second.Note(t.Context(), []byte("n2")), second.Save(t.Context(), []byte("two"))); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"two: n1 n2"}, loaded(t, second, "")); d != "" {
+		t.Error(d)
+	}
+	obs, err := js.ObjectStore(t.Context(), "STATE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := obs.Delete(t.Context(), owner); err != nil { // somebody tidies up
+		t.Fatal(err)
+	}
+	if err := second.Save(t.Context(), []byte("three")); err != nil {
+		t.Error(err)
 	}
 }
 
