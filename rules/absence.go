@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/expr-lang/expr/ast"
+import (
+	"maps"
+
+	"github.com/expr-lang/expr/ast"
+)
 
 // absenceHelps says whether events that do not come could make a condition true:
 // `count() < 5`, `drain == 0`, `!(count() > 3)`, `10 > count()`. Such a condition
@@ -10,18 +14,40 @@ import "github.com/expr-lang/expr/ast"
 // can become true as a count falls. A ratio is no count: 0/0 is undefined, and a
 // comparison with it is false.
 func absenceHelps(x *Expr, aggs []Agg) bool {
-	p := polarity{x.names, aggs}
+	p := polarity{names: x.names, aggs: aggs}
 	return p.helps(x.root, false)
 }
 
 type polarity struct {
 	names map[string]*ident
 	aggs  []Agg
+	lets  map[string]bound // variables in scope
+}
+
+// bound is what is known of a variable: how it moves with counts, and whether
+// falling counts can make it true, or false.
+type bound struct {
+	signs        signs
+	rises, falls bool
+}
+
+// let is p with one more variable.
+func (p polarity) let(n *ast.VariableDeclaratorNode) polarity {
+	lets := map[string]bound{}
+	maps.Copy(lets, p.lets)
+	lets[n.Name] = bound{p.counts(n.Value), p.helps(n.Value, false), p.helps(n.Value, true)}
+	p.lets = lets
+	return p
 }
 
 // helps says whether falling counts can make n true; negated: make it false.
 func (p polarity) helps(n ast.Node, negated bool) bool {
 	switch n := n.(type) {
+	case *ast.IdentifierNode:
+		if negated {
+			return p.lets[n.Value].falls
+		}
+		return p.lets[n.Value].rises
 	case *ast.UnaryNode:
 		if n.Operator == "!" || n.Operator == "not" {
 			return p.helps(n.Node, !negated)
@@ -29,11 +55,42 @@ func (p polarity) helps(n ast.Node, negated bool) bool {
 	case *ast.BinaryNode:
 		return p.binary(n, negated)
 	case *ast.ConditionalNode:
-		return p.helps(n.Cond, false) || p.helps(n.Cond, true) || p.helps(n.Exp1, negated) || p.helps(n.Exp2, negated)
+		return p.choice(n, negated)
 	case *ast.VariableDeclaratorNode:
-		return p.counts(n.Value).any() || p.helps(n.Expr, negated)
+		return p.let(n).helps(n.Expr, negated)
 	}
 	return false
+}
+
+// choice: c ? a : b is c && a || !c && b.
+func (p polarity) choice(n *ast.ConditionalNode, negated bool) bool {
+	never := triOf(negated)
+	return p.helps(n.Exp1, negated) || p.helps(n.Exp2, negated) ||
+		p.fixed(n.Exp1) != never && p.helps(n.Cond, false) || p.fixed(n.Exp2) != never && p.helps(n.Cond, true)
+}
+
+// mayHoldZero says whether a count of 0 may be in a list or range; negated: not
+// in it. As with ==, what matters is what holds without events.
+func mayHoldZero(n ast.Node, negated bool) bool {
+	switch n := n.(type) {
+	case *ast.BinaryNode:
+		from, ok1 := constNumber(n.Left)
+		to, ok2 := constNumber(n.Right)
+		if n.Operator == ".." && ok1 && ok2 {
+			return (from <= 0 && 0 <= to) != negated
+		}
+	case *ast.ArrayNode:
+		zero := false
+		for _, e := range n.Nodes {
+			v, ok := constNumber(e)
+			if !ok {
+				return true
+			}
+			zero = zero || v == 0
+		}
+		return zero != negated
+	}
+	return true
 }
 
 func (p polarity) binary(n *ast.BinaryNode, negated bool) bool {
@@ -43,7 +100,7 @@ func (p polarity) binary(n *ast.BinaryNode, negated bool) bool {
 	case "==", "!=":
 		return p.equality(n, (n.Operator == "==") != negated)
 	case "in":
-		return p.counts(n.Left).any()
+		return p.counts(n.Left).any() && mayHoldZero(n.Right, negated)
 	case "<", "<=":
 		return p.falls(n.Left, n.Right, negated)
 	case ">", ">=":
@@ -87,6 +144,9 @@ func (s signs) any() bool { return s.up || s.down }
 func (p polarity) counts(n ast.Node) signs {
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
+		if v, ok := p.lets[n.Value]; ok {
+			return v.signs
+		}
 		id := p.names[n.Value]
 		return signs{up: id != nil && id.agg >= 0 && countLike(p.aggs[id.agg].Fn)}
 	case *ast.UnaryNode:

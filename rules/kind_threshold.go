@@ -25,7 +25,7 @@ func (b *builder) threshold(m *mapping) {
 	}
 	if e, ok := m.get("clear"); ok {
 		t.Clear = b.condition(e, b.stateScope("`clear`", false))
-		if t.Clear != nil && (polarity{t.Clear.names, b.rule.Aggs}).fixed(t.Clear.root) == tFalse {
+		if t.Clear != nil && (polarity{names: t.Clear.names, aggs: b.rule.Aggs}).fixed(t.Clear.root) == tFalse {
 			b.fail(e.value, codeNever, "`clear` is never true: the incident would not resolve", "", "")
 		}
 		if t.AtClose {
@@ -39,7 +39,7 @@ func (b *builder) checkFixed(e entry, x *Expr) {
 	if x == nil {
 		return
 	}
-	switch (polarity{x.names, b.rule.Aggs}).fixed(x.root) {
+	switch (polarity{names: x.names, aggs: b.rule.Aggs}).fixed(x.root) {
 	case tTrue:
 		b.fail(e.value, codeNever, "this condition always holds: the incident would never resolve", "", "")
 	case tFalse:
@@ -60,7 +60,7 @@ func (t *Threshold) keepFiring() time.Duration {
 
 // classify decides when the condition is: at each event, or when the window ends.
 func (b *builder) classify(e entry, t *Threshold) {
-	if t.Condition == nil || (polarity{t.Condition.names, b.rule.Aggs}).fixed(t.Condition.root) != tUnknown {
+	if t.Condition == nil || (polarity{names: t.Condition.names, aggs: b.rule.Aggs}).fixed(t.Condition.root) != tUnknown {
 		return
 	}
 	t.AtClose = absenceHelps(t.Condition, b.rule.Aggs)

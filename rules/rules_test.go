@@ -117,7 +117,9 @@ func TestConditionsDecidedAtTheClose(t *testing.T) {
 		"-count() < -3": false, "count() * -1 > -3": true, "count() * 2 < 10": true, "10 - count() > 3": true,
 		"count(service == 'a') / count() < 0.5 && count() > 3": false, "count() / 2 < 5": true, "avg(http.duration_ms) < 5": false, "rate() < 5": true, "sum(http.status) < 5": true,
 		"distinct(service) < 3": true, "max(http.status) < 5": false, "count() > 3 || count(service == 'a') == 0": true,
-		"count() > 3 ? count(service == 'a') > 1 : false": true, "let n = count(); n > 3": true, "count() in [0, 1]": true, "min(count(), 5) < 3": true,
+		"count() > 3 ? count(service == 'a') > 1 : false": false, "count() > 3 ? false : count(service == 'a') > 1": true, "!(count() > 3 ? false : true)": false, "count() > 3 ? count() > 9 : true": true,
+		"let n = count(); n > 3": false, "let n = count(); let m = n + 1; 9 > m": true, "let few = count() < 3; !few": false, "let few = count() < 3; few && rate() > 0": true,
+		"count() in [0, 1]": true, "count() in [3, 4]": false, "count() not in [3, 4]": true, "count() not in [0]": false, "count() in 3..9": false, "count() in 0..9": true, "min(count(), 5) < 3": true,
 	} {
 		r := one(t, "match: true", "threshold: {window: {tumbling: 5m}, condition: "+yamlQuote(condition)+"}")
 		if r.Threshold.AtClose != want {
