@@ -13,9 +13,12 @@ import (
 // object decodes s if it is one JSON object.
 func (d *Decoder) object(s string, env *envelope) bool {
 	d.start()
-	if d.js.whole(bytesOf(s)) {
+	switch end := d.js.scan(bytesOf(s)); {
+	case end >= 0 && skipSpace(bytesOf(s), end) == len(s):
 		d.scanned(s, s, env)
 		return true
+	case end >= 0: // there is more behind it, as in a message of many lines
+		return false
 	}
 	mended, ok := mend(s)
 	d.start()
