@@ -8,6 +8,7 @@ type memory struct {
 	positions positions
 	slow      map[string]int64     // slow consumers a server had counted
 	told      map[string]time.Time // when the last connection told of was closed, by the server's clock
+	deaf      bool                 // nobody answered
 }
 
 // assetKey names a consumer.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -279,13 +281,90 @@ func TestPollSkipsServersThatHoldTooMuch(t *testing.T) {
 
 func TestPollWithoutRights(t *testing.T) {
 	s := natstest.Start(t, natstest.Config(accounts))
-	events, idle := polled(t, source(t, s.Connect(asApp)))
+	src := source(t, s.Connect(asApp))
+	said := new(safeBuffer)
+	src.cfg.Log = slog.New(slog.NewTextHandler(said, nil))
+	events, idle := polled(t, src)
+	natstest.Eventually(t, "somebody is told", func() bool { return strings.Contains(said.String(), "nobody answers polls") })
 	for range 20 {
 		<-idle
 	}
 	if len(events) > 0 {
 		t.Errorf("an account that may not ask got %d events", len(events))
 	}
+	if n := strings.Count(said.String(), "\n"); n != 1 {
+		t.Errorf("want one line, got %d:\n%s", n, said.String())
+	}
+}
+
+// Three questions to all, and one to each server that holds streams: no more,
+// however many answer.
+func TestPollAsksLittle(t *testing.T) {
+	servers := natstest.Cluster(t, 3, natstest.Config(accounts))
+	js := servers[0].JetStream(asApp)
+	natstest.Eventually(t, "the meta leader knows three peers", func() bool {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
+		return err == nil
+	})
+	nc := servers[1].Connect(asSys)
+	asked, err := nc.SubscribeSync("$SYS.REQ.SERVER.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	src := source(t, servers[1].Connect(asSys))
+	src.cfg.Stall = 2 * time.Second // all three answer
+	events, _ := polled(t, src)
+	rounds := 0
+	await(t, events, "three rounds", func(ev *event.Event) bool {
+		if ev.Type == "poll_health" && ev.NATS.Server == servers[0].Name() {
+			rounds++
+		}
+		return rounds == 3
+	})
+	questions := map[string]int{}
+	for {
+		n, _, err := asked.Pending()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		msg, err := asked.NextMsg(time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		questions[msg.Subject]++
+	}
+	for subject, n := range questions {
+		if begun := questions["$SYS.REQ.SERVER.PING.STATSZ"]; n > begun {
+			t.Errorf("%s: asked %d times in %d rounds", subject, n, begun)
+		}
+	}
+	if len(questions) > 3+len(servers) {
+		t.Errorf("want three questions to all and one to each server, got %v", questions)
+	}
+}
+
+// safeBuffer is written by one goroutine and read by another.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func TestNewRefusesNoInterval(t *testing.T) {

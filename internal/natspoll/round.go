@@ -9,11 +9,28 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// round asks every server everything once.
+// round asks every server everything once; if none says who it is, nothing more.
 func (s *Source) round(ctx context.Context, send func([]sample)) {
 	servers := s.servers(ctx, send)
+	s.heard(ctx, len(servers) > 0)
+	if len(servers) == 0 {
+		return
+	}
 	s.health(ctx, len(servers), send)
 	s.jetstream(ctx, servers, send)
+}
+
+// heard says once that nobody answers, and once that somebody does again.
+func (s *Source) heard(ctx context.Context, now bool) {
+	switch {
+	case ctx.Err() != nil || now == !s.memory.deaf:
+	case now:
+		s.cfg.Log.Info("polls are answered again")
+		s.memory.deaf = false
+	default:
+		s.cfg.Log.Error("nobody answers polls: they take a user of the system account who may publish to $SYS.REQ.SERVER.PING.> (corral nats-setup makes one)")
+		s.memory.deaf = true
+	}
 }
 
 // identity is what every answer says of the server it came from.
@@ -158,10 +175,6 @@ func ask[T any](ctx context.Context, s *Source, subject string, request any, wan
 	for patience := s.cfg.Timeout; want == 0 || len(answers) < want; patience = s.cfg.Stall {
 		msg, err := next(ctx, sub, patience)
 		if err != nil {
-			break
-		}
-		if string(msg.Header.Get("Status")) == "503" {
-			s.cfg.Log.Warn("nobody answers polls: is this a connection of the system account?", "subject", subject)
 			break
 		}
 		var a answer[T]
