@@ -177,7 +177,7 @@ func (b *Batch) merge(ctx, work context.Context) error {
 	}
 	p := newPool(max(b.Workers, 1), sets, b.Decode, b.Range)
 	c := b.Lanes[0].core // every lane's clocks are the same
-	ahead := readAhead{ctx: reading, src: b.Source, pool: p, names: b.Source.Partitions(), depth: 2 * max(b.Workers, 1)}
+	ahead := readAhead{ctx: reading, src: b.Source, pool: p, opt: b.Decode, names: b.Source.Partitions(), depth: 2 * max(b.Workers, 1)}
 	defer func() { cancel(); ahead.stop(); p.close() }()
 	if err := b.lookAhead(reading); err != nil {
 		return err

@@ -70,12 +70,14 @@ func (b *Batch) floor(ctx context.Context, dec *decode.Decoder, partition int) (
 	if err != nil {
 		return math.MinInt64, err
 	}
+	date := fileDate{opt: b.Decode}
+	date.check(&head)
 	first, last := int64(math.MaxInt64), int64(math.MinInt64)
 	for i := range head.Records {
 		rec := &head.Records[i]
 		dec.Decode(*rec, func(ev *event.Event) {
 			first = min(first, ev.Time)
-			last = max(last, clockOf(ev, rec))
+			last = max(last, clockOf(ev, rec, &b.Decode))
 		}, func(decode.DeadRecord) {})
 	}
 	if first == math.MaxInt64 {
@@ -90,6 +92,7 @@ type readAhead struct {
 	ctx    context.Context
 	src    ingest.Puller
 	pool   *pool
+	opt    decode.Options
 	names  []ingest.Partition
 	depth  int // batches read ahead, over the partitions that are being read
 	active int
@@ -118,6 +121,7 @@ func (r *readAhead) begin(i int) {
 }
 
 func (r *readAhead) read(i int, queue chan<- fetched) {
+	date := fileDate{opt: r.opt}
 	for {
 		b, err := r.src.Next(r.ctx, i)
 		var f fetched
@@ -125,6 +129,7 @@ func (r *readAhead) read(i int, queue chan<- fetched) {
 			f.err = err
 		} else {
 			b.Partition = i
+			date.check(&b)
 			f.job = r.pool.submit(b, r.names[i].Name, 0)
 		}
 		select {

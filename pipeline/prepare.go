@@ -146,7 +146,7 @@ func (p *preparer) unreadable(d decode.DeadRecord) {
 }
 
 func (p *preparer) event(ev *event.Event, rec *ingest.Record) {
-	p.out.reach = max(p.out.reach, clockOf(ev, rec))
+	p.out.reach = max(p.out.reach, clockOf(ev, rec, &p.opt))
 	if !p.rng.holds(ev.Time) {
 		p.out.skipped++
 		return
@@ -162,11 +162,11 @@ func (p *preparer) event(ev *event.Event, rec *ingest.Record) {
 // clockOf is what an event may move the watermark to: a sender whose clock runs
 // ahead of the arrival must not push it past everybody else, nor may a time that
 // is nobody's.
-func clockOf(ev *event.Event, rec *ingest.Record) int64 {
+func clockOf(ev *event.Event, rec *ingest.Record, opt *decode.Options) int64 {
 	switch {
 	case rec.Observed > 0:
 		return min(ev.Time, rec.Observed)
-	case assumed(ev, rec):
+	case assumed(ev, rec, opt):
 		return never
 	}
 	return ev.Time
@@ -174,7 +174,7 @@ func clockOf(ev *event.Event, rec *ingest.Record) int64 {
 
 // note records the event's time.
 func (out *prepared) note(ev *event.Event, rec *ingest.Record) {
-	clock := clockOf(ev, rec)
+	clock := clockOf(ev, rec, &out.opt)
 	if out.clocks == nil && clock != ev.Time {
 		out.clocks = append(make([]int64, 0, len(out.times)+1), out.times...)
 	}

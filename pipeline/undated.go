@@ -20,13 +20,20 @@ type undated struct {
 	looked bool
 }
 
-// assumed reports whether the time of ev is when its file was written.
-func assumed(ev *event.Event, rec *ingest.Record) bool {
-	return rec.Observed == 0 && rec.Reference != 0 && ev.TimeQuality == event.TimeObserved && ev.Time == rec.Reference
+// assumed reports whether the time of ev is nobody's: when its file was written, or
+// when standard input was read.
+func assumed(ev *event.Event, rec *ingest.Record, opt *decode.Options) bool {
+	switch {
+	case rec.Observed != 0 || ev.TimeQuality != event.TimeObserved:
+		return false
+	case rec.Reference == 0 && !opt.Today.IsZero():
+		return ev.Time == opt.Today.UnixNano()
+	}
+	return ev.Time == rec.Reference
 }
 
 func (u *undated) date(ev *event.Event, rec *ingest.Record) {
-	if !assumed(ev, rec) {
+	if !assumed(ev, rec, &u.opt) {
 		u.near, u.known = ev.Time, true
 		return
 	}
@@ -45,7 +52,7 @@ func (u *undated) first() (at int64, ok bool) {
 	for i := range u.batch.Records {
 		rec := &u.batch.Records[i]
 		dec.Decode(*rec, func(ev *event.Event) {
-			if !ok && !assumed(ev, rec) {
+			if !ok && !assumed(ev, rec, &u.opt) {
 				at, ok = ev.Time, true
 			}
 		}, func(decode.DeadRecord) {})
