@@ -28,7 +28,6 @@ type Server struct {
 	Registry *prometheus.Registry
 	Ready    func() error                       // nil error: ready
 	Reload   func(context.Context) (any, error) // POST /-/reload; the report as text if it is a Texter, else or if asked for as JSON
-	Extra    map[string]http.Handler            // further paths
 }
 
 // Listen opens the address, so that a port in use is an error at start.
@@ -74,10 +73,19 @@ func (s *Server) handler() http.Handler {
 	if s.Reload != nil {
 		guarded("POST /-/reload", http.HandlerFunc(s.reload))
 	}
-	for path, h := range s.Extra {
-		guarded(path, h)
-	}
+	guarded("GET /{$}", http.HandlerFunc(index))
 	return mux
+}
+
+// index is for who opens the address in a browser.
+func index(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprint(w, `corral
+
+GET  /healthz   is it alive
+GET  /readyz    is it ready, and if not, why not
+GET  /metrics   what it has counted, for Prometheus
+POST /-/reload  read the rules again, and say what that changes
+`)
 }
 
 func (s *Server) guard(h http.Handler) http.Handler {

@@ -68,7 +68,6 @@ func TestEndpoints(t *testing.T) {
 		Registry: reg, Token: "t0ken",
 		Ready:  func() error { return notReady },
 		Reload: func(context.Context) (any, error) { return map[string]int{"generation": 2}, bad },
-		Extra:  map[string]http.Handler{"GET /extra": http.NotFoundHandler()},
 	}
 	base := "http://" + serve(t, s)
 	const auth = "Bearer t0ken"
@@ -88,8 +87,8 @@ func TestEndpoints(t *testing.T) {
 		{"GET", "/-/reload", auth, 405, ""},
 		{"POST", "/-/reload", auth, 422, `unknown key`},
 		{"POST", "/-/reload", auth, 422, `"generation":2`},
-		{"GET", "/extra", "", 401, ""},
-		{"GET", "/extra", auth, 404, ""},
+		{"GET", "/", "", 401, ""},
+		{"GET", "/", auth, 200, "/readyz"},
 		{"GET", "/none", auth, 404, ""},
 	} {
 		if code, body := ask(t, http.DefaultClient, tt.method, base+tt.path, tt.auth); code != tt.code || !strings.Contains(body, tt.says) {
