@@ -315,7 +315,7 @@ func TestPollAsksLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	src := source(t, servers[1].Connect(asSys))
-	src.cfg.Stall = 2 * time.Second // all three answer
+	src.cfg.Stall = 500 * time.Millisecond // all three answer
 	events, _ := polled(t, src)
 	rounds := 0
 	await(t, events, "three rounds", func(ev *event.Event) bool {
