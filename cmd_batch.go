@@ -46,6 +46,7 @@ Results go to standard output, the plan, the progress and a summary to standard 
 	if done, err := parse(fs, args, e); done {
 		return err
 	}
+	tuneGC(b.memory)
 	set, err := loadRules(b.rules, b.packs, e)
 	if err != nil {
 		return err
@@ -161,7 +162,6 @@ func (b *batchRun) run(ctx context.Context, e env, set *rules.Set, files []strin
 	if b.into == "live" {
 		lane.Mode = "live"
 	}
-	tuneGC(b.memory)
 	p := newMeter(b.progress, e, src, lane)
 	p.plan(planned{set: set, rng: rng, begin: begin, loc: loc, flags: &b.batchFlags, outputs: b.outputs(runID), resumed: earlier})
 	run := &pipeline.Batch{

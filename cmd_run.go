@@ -100,6 +100,7 @@ Rules are reloaded when their files change, on SIGHUP and by POST /-/reload; SIG
 	if err := r.check(fs); err != nil {
 		return err
 	}
+	tuneGC(r.memory)
 	log, err := logger(r.logFormat, e)
 	if err != nil {
 		return err
@@ -280,7 +281,6 @@ func (r *runFlags) worker(ctx context.Context, nc *nats.Conn, set *rules.Set, lo
 	if err != nil {
 		return nil, err
 	}
-	tuneGC(r.memory)
 	store, err := r.store(api)
 	if err != nil {
 		return nil, err
