@@ -161,13 +161,31 @@ func (x *explainFlags) incident(ctx context.Context, e env, id string, files []s
 	if err != nil {
 		return err
 	}
+	writeTimelines(e.out, ts, loc, text)
+	return nil
+}
+
+func writeTimelines(w io.Writer, ts []*correlate.Transition, loc *time.Location, text func(*correlate.Transition) (explain.RuleText, bool)) {
 	for i, group := range byIncident(ts) {
 		if i > 0 {
-			fmt.Fprintln(e.out)
+			fmt.Fprintln(w)
 		}
-		explain.Timeline(e.out, group, loc, text)
+		explain.Timeline(w, group, loc, text)
 	}
-	return nil
+}
+
+// storedText finds the text of a rule's version as ClickHouse keeps it.
+func storedText(ctx context.Context, e env, stored *clickhouse.Reader) func(*correlate.Transition) (explain.RuleText, bool) {
+	return func(t *correlate.Transition) (explain.RuleText, bool) {
+		if stored == nil {
+			return explain.RuleText{}, false
+		}
+		r, ok, err := stored.Rule(ctx, t.RuleID, t.RuleHash)
+		if err != nil {
+			fmt.Fprintf(e.err, "the rule's text: %v\n", err)
+		}
+		return explain.RuleText{Text: r.Text, From: "as ClickHouse keeps it"}, ok
+	}
 }
 
 // revisionsIn reads the revisions of incidents whose id begins with id.
@@ -240,15 +258,10 @@ func (x *explainFlags) ruleTexts(ctx context.Context, e env, stored *clickhouse.
 			return nil, err
 		}
 	}
+	kept := storedText(ctx, e, stored)
 	return func(t *correlate.Transition) (explain.RuleText, bool) {
-		if stored != nil {
-			r, ok, err := stored.Rule(ctx, t.RuleID, t.RuleHash)
-			if err != nil {
-				fmt.Fprintf(e.err, "the rule's text: %v\n", err)
-			}
-			if ok {
-				return explain.RuleText{Text: r.Text, From: "as ClickHouse keeps it"}, true
-			}
+		if text, ok := kept(t); ok {
+			return text, true
 		}
 		if set == nil || set.Rule(t.RuleID) == nil {
 			return explain.RuleText{}, false

@@ -15,7 +15,7 @@ func cmdIncidents(ctx context.Context, args []string, e env) error {
 
   corral incidents --open                         what is open now
   corral incidents --rule card-declines --since -14d
-  corral incidents 9f2c41d07ab3-0CK8M2J4V7A00     its revisions; corral explain has its rule, too
+  corral incidents 9f2c41d07ab3-0CK8M2J4V7A00     the timeline of one, with its rule as it was
 
 The DSN is --clickhouse or CORRAL_CLICKHOUSE.`)
 	var c clickhouseFlags
@@ -58,12 +58,14 @@ The DSN is --clickhouse or CORRAL_CLICKHOUSE.`)
 	defer r.Close()
 	q := clickhouse.Query{Run: *run, Open: *open, Rule: *rule, Since: from, Limit: *limit}
 	if fs.NArg() > 0 {
-		return timeline(ctx, r, fs.Arg(0), show)
+		return timeline(ctx, e, r, fs.Arg(0), *output, loc, show)
 	}
 	return list(ctx, r, q, watch, show)
 }
 
-func timeline(ctx context.Context, r *clickhouse.Reader, id string, show sinks.Sink) error {
+// timeline shows the life of an incident: as JSON its revisions, as text what
+// corral explain makes of them.
+func timeline(ctx context.Context, e env, r *clickhouse.Reader, id, format string, loc *time.Location, show sinks.Sink) error {
 	ts, err := r.Timeline(ctx, id)
 	if err != nil {
 		return infra(err)
@@ -71,7 +73,11 @@ func timeline(ctx context.Context, r *clickhouse.Reader, id string, show sinks.S
 	if len(ts) == 0 {
 		return exit{exitFindings, fmt.Errorf("no incident whose id begins with %q", id)}
 	}
-	return show.Write(ctx, ts)
+	if format == "json" {
+		return show.Write(ctx, ts)
+	}
+	writeTimelines(sinks.PrintableWriter(e.out), ts, loc, storedText(ctx, e, r))
+	return nil
 }
 
 // list shows incidents, with watch again whenever one has a new revision.

@@ -49,6 +49,8 @@ func TestVerify(t *testing.T) {
 		t.Errorf("exit %d: %s", code, out)
 	}
 
+	showsTimeline(t, dsn)
+
 	// Live has said that they are resolved, so its clock is two seconds past the
 	// last event of the stream.
 	var late []string
@@ -86,5 +88,47 @@ func TestVerify(t *testing.T) {
 	}
 	if err := p.end(t, syscall.SIGTERM); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// showsTimeline: an incident in ClickHouse is shown with its revisions and its rule
+// as it was, the same by both commands that do.
+func showsTimeline(t *testing.T, dsn string) {
+	t.Helper()
+	show := func(args ...string) string {
+		t.Helper()
+		var out, talk bytes.Buffer
+		if code := run(t.Context(), append(args, "--clickhouse", dsn), nil, &out, &talk); code != exitOK {
+			t.Errorf("%v: exit %d: %s", args, code, talk.String())
+		}
+		return out.String()
+	}
+	var last struct {
+		ID string `json:"incident_id"`
+	}
+	first, _, _ := strings.Cut(show("incidents", "-o", "json", "--limit", "1"), "\n")
+	if err := json.Unmarshal([]byte(first), &last); err != nil {
+		t.Fatalf("%v: %s", err, first)
+	}
+	id := last.ID
+	text := show("incidents", id)
+	for _, want := range []string{
+		"burst service=", "  trigger ", "  rev 1     open     condition  count() = ", "  notified (first)  lag ", "  rev 2     resolved quiet",
+		"rule burst (", " as of generation 1, hash ", "(as ClickHouse keeps it)\n", "condition: count() >= 3",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if other := show("explain", id); other != text {
+		t.Errorf("corral explain says\n%s\ncorral incidents\n%s", other, text)
+	}
+	for line := range strings.Lines(show("incidents", id, "-o", "json")) {
+		if !json.Valid([]byte(line)) || !strings.Contains(line, `"incident_id":"`+id) {
+			t.Errorf("as JSON: %s", line)
+		}
+	}
+	if list := show("incidents", "--rule", "burst", "--since", "-1h"); strings.Count(list, "  resolved  error     burst  ") != 5 {
+		t.Errorf("the list is\n%s", list)
 	}
 }

@@ -173,10 +173,10 @@ boom
   2026-01-01 00:01:00.000  rev 3     resolved quiet  not notified
   times are UTC
 
-rule r (:0), hash aa, in force from rev 1 on
+rule r (:0) as of generation 0, hash aa, in force from rev 1 on
   its text is not at hand: --rules PATH names the files, --clickhouse the tables that keep it
 
-rule r (:0), hash bb, in force from rev 2 on
+rule r (:0) as of generation 0, hash bb, in force from rev 2 on
   the rule has changed since; this is how it is now (r.yaml:3)
   id: r
   event: {}

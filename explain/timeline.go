@@ -97,6 +97,9 @@ func revision(t *correlate.Transition) string {
 	default:
 		words = append(words, "not notified")
 	}
+	if t.Mode == "live" && t.DetectLagMS > 0 {
+		words = append(words, fmt.Sprintf("lag %.1f s", float64(t.DetectLagMS)/1000))
+	}
 	return strings.Join(words, "  ")
 }
 
@@ -113,7 +116,7 @@ func cause(t *correlate.Transition) string {
 
 // ruleText writes the rule that a revision was made by.
 func ruleText(w io.Writer, t *correlate.Transition, rule func(*correlate.Transition) (RuleText, bool)) {
-	fmt.Fprintf(w, "\nrule %s (%s:%d), hash %s, in force from rev %d on\n", t.RuleID, t.RuleFile, t.RuleLine, t.RuleHash, t.Rev)
+	fmt.Fprintf(w, "\nrule %s (%s:%d) as of generation %d, hash %s, in force from rev %d on\n", t.RuleID, t.RuleFile, t.RuleLine, t.RulesGen, t.RuleHash, t.Rev)
 	r, ok := rule(t)
 	switch {
 	case !ok:

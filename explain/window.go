@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -221,6 +222,10 @@ func (w *Window) why(out io.Writer) {
 	} else {
 		would = append(would, p.would()...)
 	}
+	if at, far := w.elsewhere(); far && best == nil && len(would) == 0 && w.Rule.Absence == nil {
+		fmt.Fprintf(out, "  no event met the rule for this key then; the nearest in time was at %s\n", w.stamp(at))
+		return
+	}
 	if len(would) == 0 {
 		fmt.Fprintln(out, "  no single change of a number or a span would have fired")
 		return
@@ -229,6 +234,23 @@ func (w *Window) why(out io.Writer) {
 	for _, s := range would {
 		fmt.Fprintln(out, "      "+s)
 	}
+}
+
+// elsewhere finds, if no event met the rule between From and To, the one nearest to
+// that in time.
+func (w *Window) elsewhere() (at time.Time, far bool) {
+	least := time.Duration(math.MaxInt64)
+	for _, k := range w.kept {
+		t := time.Unix(0, k.ev.Time).UTC()
+		d := max(w.From.Sub(t), t.Sub(w.To))
+		if d <= 0 {
+			return at, false
+		}
+		if d < least {
+			at, least = t, d
+		}
+	}
+	return at, len(w.kept) > 0
 }
 
 // name says which event was nearest.
