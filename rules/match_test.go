@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -49,7 +50,7 @@ func TestGroupKeysAreCanonical(t *testing.T) {
 	for _, tt := range []struct {
 		value any
 		want  string
-	}{{7, "7"}, {7.0, "7"}, {0.1, "0.1"}, {1e6, "1000000"}, {true, "true"}, {false, "false"}, {"x", "x"}, {0, "0"}, {[]any{1, "a"}, `[1,"a"]`}, {map[string]any{"b": 1, "a": 2}, `{"a":2,"b":1}`}} {
+	}{{7, "7"}, {7.0, "7"}, {0.1, "0.1"}, {1e6, "1000000"}, {true, "true"}, {false, "false"}, {"x", "x"}, {0, "0"}, {math.Copysign(0, -1), "0"}, {1e-7, "1e-07"}, {[]any{1, "a"}, `[1,"a"]`}, {map[string]any{"b": 1, "a": 2}, `{"a":2,"b":1}`}} {
 		ev := &event.Event{}
 		ev.SetAttrs(map[string]any{"k": tt.value})
 		got := m.Match(ev, nil)

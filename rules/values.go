@@ -104,7 +104,10 @@ func scalarText(v event.Value) string {
 
 // floatText is the shortest form without an exponent where that is readable.
 func floatText(f float64) string {
-	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
+	switch a := math.Abs(f); {
+	case a == 0:
+		return "0" // -0 is the same number
+	case a < 1e-6 || a >= 1e21:
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	}
 	return strconv.FormatFloat(f, 'f', -1, 64)
