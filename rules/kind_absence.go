@@ -151,7 +151,11 @@ func (b *builder) expectList(e entry) [][]string {
 		for name := range b.doc.file.lists {
 			known = append(known, name)
 		}
-		b.fail(e.value, codeList, fmt.Sprintf("unknown list %q", ref[1]), didYouMean(ref[1], known), "lists of this file: "+listing(sorted(known)))
+		help := "help: lists are named under `lists:` in the same file"
+		if len(known) > 0 {
+			help = "lists of this file: " + listing(sorted(known))
+		}
+		b.fail(e.value, codeList, fmt.Sprintf("unknown list %q", ref[1]), didYouMean(ref[1], known), help)
 		return nil
 	}
 	if len(b.rule.KeyNames) != 1 {

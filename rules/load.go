@@ -141,6 +141,7 @@ func ParseHeld(files []File, held []Held) (*Set, []Diagnostic) {
 				set.byID[r.ID] = r
 			}
 		}
+		f.checkDefaults()
 	}
 	set.AttrPaths = slots.paths
 	set.checkReferences(rep)

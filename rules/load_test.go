@@ -95,3 +95,31 @@ func TestLoadIsDeterministic(t *testing.T) {
 		}
 	}
 }
+
+// A default that every rule of the file replaces is checked as well: the next rule
+// would take it. It is a mistake only if it is one for each of them.
+func TestDefaultsThatNoRuleTakes(t *testing.T) {
+	text := func(defaults string) []File {
+		return []File{{Name: "r.yaml", Data: []byte(`version: 1
+defaults: {` + defaults + `}
+rules:
+  - {id: a, match: true, severity: info, title: x, group_by: [service], suppress: 1m, event: {}}
+  - {id: b, match: true, severity: info, title: x, group_by: [host], suppress: 1m, threshold: {window: 5m, condition: count() > 1}}
+`)}}
+	}
+	for defaults, want := range map[string]string{
+		"severity: hihg":         "`severity` cannot be \"hihg\"",
+		"suppress: -5m":          "`suppress` must not be negative",
+		"title: '{{ servic }}'":  `unknown name "servic"`,
+		"group_by: [service, 5]": "",
+		"title: '{{ count() }}'": "",
+	} {
+		set, found := Parse(text(defaults))
+		switch {
+		case want == "" && set == nil:
+			t.Errorf("%s: %v", defaults, found)
+		case want != "" && (len(found) != 1 || found[0].Message != want || found[0].Line != 2):
+			t.Errorf("%s: got %v, want %s", defaults, found, want)
+		}
+	}
+}
