@@ -103,12 +103,15 @@ type datedRow struct {
 	rev   uint32
 }
 
+// month is the partition, as toYYYYMM.
+func month(opened time.Time) int { return opened.Year()*100 + int(opened.Month()) }
+
 func newRows() *rows { return &rows{index: map[any]int{}} }
 
 // put adds a row; of those with the same key the one of the highest revision
 // stays, of equal ones the last.
 func (rs *rows) put(key any, rev uint32, opened time.Time, r row) {
-	d := datedRow{r, opened.Year()*100 + int(opened.Month()), rev}
+	d := datedRow{r, month(opened), rev}
 	i, ok := rs.index[key]
 	switch {
 	case !ok:

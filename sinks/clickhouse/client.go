@@ -156,6 +156,21 @@ func fill(w driver.Batch, b *batch) error {
 	return nil
 }
 
+// sample returns a row that the table has, the youngest.
+func (c *client) sample(ctx context.Context, t *table) (*batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	q := c.conn.QueryRow(ctx, "SELECT "+t.quoted()+" FROM "+c.table(t.name)+" ORDER BY written_at DESC LIMIT 1")
+	if t == evidenceTable {
+		var e eventRow
+		err := q.ScanStruct(&e)
+		return &batch{month: month(e.OpenedAt), rows: []row{{values: &e}}}, err
+	}
+	var r record
+	err := q.ScanStruct(&r)
+	return &batch{month: month(r.OpenedAt), rows: []row{{values: &r}}}, err
+}
+
 // count says how many rows of a batch are there.
 func (c *client) count(ctx context.Context, b *batch) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)

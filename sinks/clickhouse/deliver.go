@@ -34,8 +34,8 @@ func (s *Sink) deliverBatch(ctx context.Context, b *batch) error {
 		if err := s.settle(ctx, b, &bad); err != nil || len(bad) == 0 {
 			return err
 		}
-		if s.Dead != nil && (len(bad) < len(b.rows) || s.witness(ctx, b.table)) {
-			return s.buryAll(bad)
+		if s.Dead != nil && s.witness(ctx, b.table) {
+			return s.blame(ctx, b, bad)
 		}
 		if err := s.pauseHeld(ctx, b, bad[0].err, try); err != nil {
 			return err
@@ -43,7 +43,16 @@ func (s *Sink) deliverBatch(ctx context.Context, b *batch) error {
 	}
 }
 
-func (s *Sink) buryAll(bad []refused) error {
+// blame buries the rows that fail once more, now that the table is known to take
+// others: it may not have when they failed.
+func (s *Sink) blame(ctx context.Context, b *batch, suspects []refused) error {
+	var bad []refused
+	for _, r := range suspects {
+		alone := &batch{table: b.table, id: s.ids.next(1), month: b.month, rows: []row{r.row}}
+		if err := s.settle(ctx, alone, &bad); err != nil {
+			return err
+		}
+	}
 	for _, r := range bad {
 		if err := s.bury(r.of, r.err); err != nil {
 			return err
@@ -136,13 +145,18 @@ func (s *Sink) there(ctx context.Context, b *batch) bool {
 }
 
 // witness reports whether the table takes rows at all, by sending one again that
-// it has taken before: its key makes that harmless.
+// it has taken before: its key makes that harmless. After a start that is one of an
+// earlier life.
 func (s *Sink) witness(ctx context.Context, t *table) bool {
 	s.accepted.Lock()
 	known := s.accepted.batch[t]
 	s.accepted.Unlock()
 	if known == nil {
-		return false
+		var err error
+		if known, err = s.client.sample(ctx, t); err != nil {
+			s.Logger.Warn("no row is found to tell whether the table takes others", "table", t.name, "err", err)
+			return false
+		}
 	}
 	again := &batch{table: t, id: s.ids.next(1), month: known.month, rows: known.rows}
 	return s.attempt(ctx, again) == nil

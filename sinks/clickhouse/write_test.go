@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -309,6 +310,15 @@ func TestPoison(t *testing.T) {
 		t.Errorf("dead letters: %+v", dead.list)
 	}
 
+	// In the next life too, in which the table has taken nothing yet.
+	again := open(t, Options{DSN: dsn, Dead: dead.add, HoldInterval: 20 * time.Millisecond})
+	if err := again.Write(t.Context(), ts[17:]); err != nil {
+		t.Fatal(err)
+	}
+	if diff := sinktest.Diff(good, all(t, reader(t, dsn))); diff != "" || dead.count() != 3 {
+		t.Errorf("%d dead letters, want 3; rows (-want +got):\n%s", dead.count(), diff)
+	}
+
 	chtest.Exec(t, c, "ALTER TABLE incident_transitions DROP CONSTRAINT no_bad", "ALTER TABLE incident_transitions ADD CONSTRAINT nothing CHECK rev = 0")
 	more := sinktest.Transitions(24)[18:]
 	done := make(chan error, 1)
@@ -324,7 +334,7 @@ func TestPoison(t *testing.T) {
 	if diff := sinktest.Diff(append(good, more...), all(t, reader(t, dsn))); diff != "" {
 		t.Error(diff)
 	}
-	if dead.count() != 2 || s.Ready() != nil {
+	if dead.count() != 3 || s.Ready() != nil {
 		t.Errorf("%d dead letters, ready: %v", dead.count(), s.Ready())
 	}
 }
@@ -470,5 +480,38 @@ func TestWriteIDs(t *testing.T) {
 	}
 	if ms := time.UnixMilli(int64(a >> 22)); time.Since(ms) > time.Minute || time.Since(ms) < -time.Minute {
 		t.Errorf("id %d says %v", a, ms)
+	}
+}
+
+// TestWitness: a row of any table can be sent again, and changes nothing; an empty
+// table has none.
+func TestWitness(t *testing.T) {
+	server := chtest.Shared(t)
+	for name, dsn := range map[string]string{
+		"native":    chtest.DSN(server, chtest.Name()),
+		"http":      "http://" + server.HTTPAddr() + "/" + chtest.Name(),
+		"odd names": chtest.DSN(server, chtest.Name()+url.PathEscape("-a `b` \"c\" d.e")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, Options{DSN: dsn})
+			until(t, "the schema is there", func() bool { return s.Ready() == nil })
+			ask := func(want bool) {
+				t.Helper()
+				for _, table := range tables {
+					if got := open(t, Options{DSN: dsn}).witness(t.Context(), table); got != want {
+						t.Errorf("%s: witness %v, want %v", table.name, got, want)
+					}
+				}
+			}
+			ask(false)
+			ts := sinktest.Transitions(5)
+			if err := s.Write(t.Context(), ts); err != nil {
+				t.Fatal(err)
+			}
+			ask(true)
+			if diff := sinktest.Diff(ts, all(t, reader(t, dsn))); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
