@@ -193,10 +193,13 @@ func recogniseDigit(s string) format {
 	if c, n := isoTime(s); n > 0 && n < len(s) {
 		return recogniseDated(s, c.zone, n)
 	}
+	if recogniseAccess(s) == fmtAccess {
+		return fmtAccess
+	}
 	l := leadTime(s)
 	switch {
 	case l.n == 0 || l.n >= len(s):
-		return recogniseAccess(s)
+		return fmtText
 	case l.isEpoch && s[l.n] == '\t':
 		return fmtZapConsole
 	case l.noDate || l.isEpoch:
