@@ -327,6 +327,22 @@ func TestAccountOfTheSubscription(t *testing.T) {
 	}
 }
 
+// Vector, Filebeat and others put the line into a field of their own.
+func TestServerLinesInMessages(t *testing.T) {
+	const line = `[7] 2026/11/22 08:28:28.560075 [INF] 10.1.2.3:4711 - cid:31 - \"v1.55.0:go:prices\" - \"APP/user:app\" - Slow Consumer Detected: MaxPending of 67108864 Exceeded`
+	for _, record := range []string{
+		`{"message":"` + line + `","host":"nats-1","@timestamp":"2026-11-22T08:28:29Z"}`,
+		`{"service":"nats","msg":"` + line + `","time":"2026-11-22T08:28:29Z","level":"info"}`,
+		`{"service":"nats-server","msg":"` + line + `"}`,
+	} {
+		ev := one(t, ingest.Record{Data: []byte(record), Observed: noon.UnixNano()})
+		if n := ev.NATS; ev.Service != "nats-server" || n.Client != "prices" || n.Account != "APP" || n.CID != 31 || n.Reason != "Slow Consumer (Pending Bytes)" ||
+			ev.Message != "Slow Consumer Detected: MaxPending of 67108864 Exceeded" || ev.Level != "info" || ev.Attr("pid") == nil || ev.Time == 0 || ev.Time == noon.UnixNano() {
+			t.Errorf("%s: got %v", record, Describe(ev))
+		}
+	}
+}
+
 func TestSubjectOfAClientsError(t *testing.T) {
 	for _, line := range []string{
 		`{"level":"error","msg":"nats: slow consumer, messages dropped on connection [5] for subscription on \"prices.eu\""}`,

@@ -60,6 +60,23 @@ func (d *Decoder) natsServer(s string) bool {
 // natsService is the service of the lines nats-server writes, and its tag in syslog.
 const natsService = "nats-server"
 
+// natsRelayed takes what a relay has put into its record as the message: a line of
+// the server's as it is, or the text of one. The relay's own time stays.
+func (d *Decoder) natsRelayed(l natsLine) {
+	if l.level == "" {
+		d.natsText(d.ev.Message)
+		return
+	}
+	if d.ev.Time == 0 {
+		d.civilTime(&l.time, true)
+	}
+	sev, _ := levelWord(l.level)
+	d.setLevel(sev)
+	d.ev.Service = natsService
+	d.pairText("pid", l.pid)
+	d.natsText(l.text)
+}
+
 // natsText takes a text of the server's, with the connection it is about before it.
 func (d *Decoder) natsText(text string) {
 	if len(text) > 6 && text[0] == '[' && text[4] == ']' { // relays of syslog keep what the server has no place for

@@ -98,8 +98,8 @@ func (d *Decoder) scanned(raw, s string, env *envelope) {
 	if d.collect != nil {
 		d.collect.object(s, d.takenOffsets(), env)
 	}
-	if d.ev.Service == natsService && d.ev.Message != "" { // of journald and other relays
-		d.natsText(d.ev.Message)
+	if l := natsHead(d.ev.Message); l.level != "" || d.ev.Service == natsService && d.ev.Message != "" { // of journald and other relays
+		d.natsRelayed(l)
 		d.collectPairs()
 		d.js.deep = true // there are attributes that stand nowhere in the object
 	}
