@@ -56,22 +56,56 @@ func isLevelWord(w string) bool {
 	return ok && w != "LOG" && w != "ALL" && w != "HTTP" && w != "DEFAULT" && w != "CONFIG" && w != "NOTE" && w != "SUCCESS"
 }
 
-// traceError finds what happened in a text that goes on with a stack trace.
+// traceError finds what happened in a text that goes on with a stack trace, or that
+// is the report of a crash.
 func traceError(s string) string {
-	i := strings.IndexByte(s, '\n')
-	if i < 0 {
+	first, rest, ok := strings.Cut(s, "\n")
+	first = strings.TrimRight(first, "\r")
+	if crashes(first) {
+		return crashError(first, rest)
+	}
+	if !ok {
 		return ""
 	}
-	if j := strings.Index(s, "Traceback (most recent call last)"); j >= 0 {
+	if j := strings.Index(s, pyTrace); j >= 0 {
 		return errorLine(s[j:])
 	}
-	if !strings.Contains(s[i:], "\n\tat ") && !strings.Contains(s[i:], "\n    at ") {
+	if !stackFollows(rest) && !strings.Contains(rest, "\n\tat ") && !strings.Contains(rest, "\n    at ") {
 		return ""
 	}
-	if second := firstLine(s[i+1:]); !strings.HasPrefix(strings.TrimLeft(second, " \t"), "at ") {
-		return second
+	if stackFollows(rest) {
+		if strings.Contains(first, "Exception") || strings.Contains(first, "Error") {
+			return first
+		}
+		return ""
 	}
-	return ""
+	return strings.TrimRight(firstLine(strings.TrimLeft(rest, "\r\n")), "\r")
+}
+
+// stackFollows reports whether a text begins with a frame of a stack of Java's,
+// .NET's or JavaScript's.
+func stackFollows(s string) bool {
+	frame := strings.TrimLeft(s, " \t")
+	return len(frame) < len(s) && strings.HasPrefix(frame, "at ")
+}
+
+// crashError takes what happened out of the head of a crash report; Rust's says it in
+// the second line.
+func crashError(head, rest string) string {
+	switch {
+	case strings.HasPrefix(head, "Exception in thread "):
+		if _, what, ok := strings.Cut(head[len("Exception in thread "):], `" `); ok {
+			return what
+		}
+	case strings.HasPrefix(head, "thread '") && rest != "":
+		return firstLine(rest)
+	}
+	for _, mark := range [...]string{"panic: ", "fatal error: ", "Unhandled exception. "} {
+		if what, ok := strings.CutPrefix(head, mark); ok {
+			return what
+		}
+	}
+	return head
 }
 
 // textFacts finds facts that services write into their messages.

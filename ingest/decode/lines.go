@@ -33,6 +33,9 @@ func (d *Decoder) lines(data []byte) {
 			d.m.arena.reset()
 		}
 		line := trimCR(data[at : at+end])
+		if len(line) > 0 && line[0] == 0 {
+			line = withoutHole(line)
+		}
 		switch {
 		case len(line) > 0 && line[0] == '[' && d.arrayLine(view(line), &env):
 		case len(line) > 0 && line[0] == '{':
@@ -53,6 +56,15 @@ func (d *Decoder) lines(data []byte) {
 	d.spans.openAt(last, &d.groups)
 	d.flushAll()
 	d.line = last
+}
+
+// withoutHole takes off the run of NULs that a file has where it was cut off while its
+// writer had it open.
+func withoutHole(line []byte) []byte {
+	if text := bytes.TrimLeft(line, "\x00"); len(text) > 0 {
+		return text
+	}
+	return line
 }
 
 // arrayLine decodes a line that is a JSON array of objects or of Fluent Bit's

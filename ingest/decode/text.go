@@ -65,6 +65,9 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 			d.ev.Error = traceError(words)
 		}
 	}
+	if d.ev.Level == "" && f == fmtText && d.ev.Error != "" {
+		d.setLevel(severity{"error", 17})
+	}
 	d.finish(redact(raw), f, env)
 }
 
