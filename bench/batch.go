@@ -71,7 +71,7 @@ func batchSection(ctx context.Context, l *lab) (*result, error) {
 		{"1,000 mixed rules", "mixed1000", mixed(1000), nil},
 		{"1,000 mixed rules, --workers 1", "mixed1000", mixed(1000), []string{"--workers", "1"}},
 	}
-	const again = 5
+	const again = 7
 	wall, used := make([][]float64, len(jobs)), make([][]float64, len(jobs))
 	outs, memory := make([][]byte, len(jobs)), make([]int64, len(jobs))
 	for range again {

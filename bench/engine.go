@@ -101,7 +101,7 @@ func windowSection(context.Context, *lab) (*result, error) {
 		}
 		cs = append(cs, c)
 	}
-	fs := rounds(7, cs...)
+	fs := rounds(15, cs...)
 	ratio := ratioOf(fs[2], fs[0])
 	r := &result{}
 	r.verdict("window 10 s → 24 h", "≤ 1.1 ×", fmt.Sprintf("%s: %.0f / %.0f / %.0f ns at 10 s / 10 m / 24 h", times(ratio), fs[0].Median, fs[1].Median, fs[2].Median), ratio <= 1.1)

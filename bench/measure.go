@@ -13,11 +13,14 @@ import (
 )
 
 // figure is a measurement made several times.
-type figure struct{ Median, Min, Max float64 }
+type figure struct {
+	Median, Min, Max float64
+	runs             []float64 // in the order they were made
+}
 
 func figureOf(xs []float64) figure {
-	xs = slices.Sorted(slices.Values(xs))
-	return figure{xs[len(xs)/2], xs[0], xs[len(xs)-1]}
+	sorted := slices.Sorted(slices.Values(xs))
+	return figure{sorted[len(xs)/2], sorted[0], sorted[len(xs)-1], xs}
 }
 
 // cpu is the processor time used so far: on a machine that is shared it says more
@@ -117,8 +120,18 @@ func rates(f figure) string {
 	return fmt.Sprintf("%s (%s–%s)", rate(f.Median), strings.TrimSuffix(rate(f.Min), "/s"), strings.TrimSuffix(rate(f.Max), "/s"))
 }
 
-// ratioOf is the ratio of two medians.
-func ratioOf(a, b figure) float64 { return a.Median / b.Median }
+// ratioOf is the ratio of two things that were measured in turns: the median of the
+// ratios turn by turn, for what else the machine does meets both of a turn.
+func ratioOf(a, b figure) float64 {
+	if len(a.runs) != len(b.runs) {
+		return a.Median / b.Median
+	}
+	ratios := make([]float64, len(a.runs))
+	for i := range a.runs {
+		ratios[i] = a.runs[i] / b.runs[i]
+	}
+	return figureOf(ratios).Median
+}
 
 func times(x float64) string {
 	if x >= 100 {

@@ -102,7 +102,7 @@ func (b *broker) fill(ctx context.Context, stream string, total, perMessage int)
 		for range perMessage {
 			data = append(data, w.line()...)
 		}
-		if _, err := b.js.PublishAsync(stream+".app", data); err != nil {
+		if _, err := b.js.PublishAsync(stream+".app", data, jetstream.WithStallWait(time.Minute)); err != nil {
 			return 0, err
 		}
 		messages++
@@ -337,7 +337,7 @@ func (l *lab) consume(ctx context.Context, b *broker, rules string, total, per i
 		return m, err
 	}
 	var raws, owns, ratios, rawCPUs, ownCPUs []float64
-	for i := range 5 {
+	for i := range 7 {
 		x, err := b.raw(ctx, stream, fmt.Sprintf("raw%d", i), messages)
 		if err != nil {
 			return m, err
