@@ -107,6 +107,7 @@ func (m *workerMetrics) rule(c collector, r pipeline.RuleStats) {
 	c.counter("corral_rule_keys_evicted_total", "Keys forgotten, stalest first, to keep the rule's limits or --memory.", r.Evicted, "rule", r.ID)
 	c.counter("corral_rule_keys_refused_total", "Events of keys there was no room for.", r.Refused, "rule", r.ID)
 	c.counter("corral_rule_keys_oversize_total", "Events whose group key is longer than 4 KiB.", r.Oversize, "rule", r.ID)
+	c.counter("corral_rule_keys_missing_total", "Events that met the rule but have no group key.", r.NoKey, "rule", r.ID)
 	c.gauge("corral_rule_keys", "Group keys with state.", float64(r.Keys), "rule", r.ID)
 	c.gauge("corral_rule_state_bytes", "Estimated size of the rule's state.", float64(r.Bytes), "rule", r.ID)
 	c.counter("corral_incidents_total", "Incidents by what became of them.", r.Opened, "rule", r.ID, "state", "opened")

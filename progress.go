@@ -200,9 +200,42 @@ func (m *meter) summary(runID string, stored bool) {
 		}
 	}
 	fmt.Fprintf(m.w, "; %s, %s events/s\n", took.Round(time.Millisecond), short(float64(c.Events.Load()-min(c.Events.Load(), m.before))/took.Seconds()))
+	for _, line := range m.shortfalls() {
+		fmt.Fprintln(m.w, line)
+	}
 	if stored && runID != "" {
 		fmt.Fprintf(m.w, "in ClickHouse as run %s: corral incidents --run %s\n", runID, runID)
 	}
+}
+
+// shortfalls has a line for each rule that did not see, or keep, all there was.
+// Errors are often what a rule is meant to pass over, so only who follows the run
+// is told of them.
+func (m *meter) shortfalls() (lines []string) {
+	for _, r := range m.lane.Stats() {
+		var parts []string
+		for _, x := range []struct {
+			n    uint64
+			noun string
+			what string
+			show bool
+		}{
+			{r.Evicted, "key", "forgotten to keep limits.groups or --memory", true},
+			{r.Refused, "event", "of keys there was no room for", true},
+			{r.Oversize, "event", "with a key of more than 4 KiB", true},
+			{r.Dropped, "partial match or value", "given up to keep limits.partials or limits.groups", true},
+			{r.NoKey, "event", "without its group key", m.on},
+			{r.Errors, "evaluation", "that met nil or a wrong type (corral explain --rule " + r.ID + " --event FILE shows them)", m.on},
+		} {
+			if x.n > 0 && x.show {
+				parts = append(parts, phrase.Count(int(x.n), x.noun)+" "+x.what)
+			}
+		}
+		if len(parts) > 0 {
+			lines = append(lines, "rule "+r.ID+": "+strings.Join(parts, "; "))
+		}
+	}
+	return lines
 }
 
 // table has a line for every rule that found something, the busiest first.

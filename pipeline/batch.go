@@ -68,6 +68,9 @@ type Lane struct {
 	now  func() time.Time
 }
 
+// Stats are the counts by rule of a run that has ended.
+func (l *Lane) Stats() []RuleStats { return l.core.stats(l.Rules, l.Engine.Stats()) }
+
 // Run reads everything. What is open at the end says truncated_end in its last
 // revision, so transitions are held back while that may still have to be said.
 // After an error of ctx, Checkpoint tells how far it came.

@@ -63,11 +63,12 @@ type core struct {
 	counters *Counters
 	emit     func(*correlate.Transition)
 	dead     func(sinks.DeadLetter)
+	unmet    map[string]unmet                                   // by rule id
 	watch    func(ev *event.Event, ms []rules.Match, late bool) // nil: nobody wants to know
 }
 
 func newCore(eng *correlate.Engine, parts []ingest.Partition, lateness time.Duration, c *Counters) *core {
-	k := &core{eng: eng, lateness: int64(lateness), counters: c}
+	k := &core{eng: eng, lateness: int64(lateness), counters: c, unmet: map[string]unmet{}}
 	for _, p := range parts {
 		k.parts = append(k.parts, partition{name: p.Name, clock: math.MinInt64, tick: math.MinInt64, floor: math.MinInt64, noting: noting{replay: p.Replay}})
 	}
@@ -93,7 +94,23 @@ func (k *core) apply(b *prepared) {
 	k.advance()
 }
 
+// stats are the engine's counts by rule, with those of its selections.
+func (k *core) stats(set *rules.Set, e correlate.Stats) []RuleStats {
+	out := make([]RuleStats, len(e.Rules))
+	for i, r := range e.Rules {
+		id := set.Rules[i].ID
+		u := k.unmet[id]
+		r.Errors += u.errors
+		out[i] = RuleStats{ID: id, NoKey: u.noKey, RuleStats: r}
+	}
+	return out
+}
+
 func (k *core) count(b *prepared) {
+	for _, u := range b.unmet {
+		sum := k.unmet[u.rule]
+		k.unmet[u.rule] = unmet{u.rule, sum.errors + u.errors, sum.noKey + u.noKey}
+	}
 	c := k.counters
 	c.Records.Add(uint64(len(b.batch.Records)))
 	c.Bytes.Add(uint64(b.bytes))

@@ -47,12 +47,21 @@ type prepared struct {
 	dead    []sinks.DeadLetter
 	bytes   int
 	skipped int // outside the range
+	unmet   []unmet
 	opt     decode.Options
 	rng     Range
 }
 
+// unmet counts the events of a batch on which a rule's selection failed, and those
+// that met it but had no key.
+type unmet struct {
+	rule          string
+	errors, noKey uint64
+}
+
 // preparer decodes and matches. One per goroutine.
 type preparer struct {
+	rules     []*rules.Rule
 	dec       *decode.Decoder
 	opt       decode.Options
 	matcher   *rules.Matcher
@@ -74,7 +83,7 @@ type preparer struct {
 
 func newPreparer(set *rules.Set, opt decode.Options, rng Range) *preparer {
 	opt.AttrPaths = set.AttrPaths
-	p := &preparer{dec: decode.New(opt), opt: opt, matcher: set.Matcher(), rng: rng}
+	p := &preparer{rules: set.Rules, dec: decode.New(opt), opt: opt, matcher: set.Matcher(), rng: rng}
 	p.emit, p.dead = p.decoded, p.unreadable
 	return p
 }
@@ -106,9 +115,24 @@ func prepareAll(ps []*preparer, b ingest.Batch, partition string) []*prepared {
 		if !p.follows {
 			p.decode(b, partition)
 		}
+	}
+	for _, p := range ps {
+		p.out.unmet = p.takeUnmet()
 		p.out = nil
 	}
 	return outs
+}
+
+// takeUnmet takes what the matcher has counted since it was last asked.
+func (p *preparer) takeUnmet() (all []unmet) {
+	m := p.matcher
+	for i, r := range p.rules {
+		if m.Errors[i]+m.NoKey[i] > 0 {
+			all = append(all, unmet{r.ID, m.Errors[i], m.NoKey[i]})
+			m.Errors[i], m.NoKey[i] = 0, 0
+		}
+	}
+	return all
 }
 
 func newPrepared(p *preparer, b ingest.Batch) *prepared {

@@ -75,7 +75,8 @@ type Stats struct {
 
 // RuleStats are the counts of one rule.
 type RuleStats struct {
-	ID string
+	ID    string
+	NoKey uint64 // events that met the rule's selection and had no group key
 	correlate.RuleStats
 }
 
@@ -89,10 +90,7 @@ func (s *Stream) Stats() Stats {
 
 func (s *Stream) publishStats() {
 	e := s.eng.Stats()
-	st := &Stats{Buffered: e.Buffered, Duplicates: e.Duplicates, Bytes: e.Bytes, Rules: make([]RuleStats, len(e.Rules))}
-	for i, r := range e.Rules {
-		st.Rules[i] = RuleStats{s.Rules.Rules[i].ID, r}
-	}
+	st := &Stats{Buffered: e.Buffered, Duplicates: e.Duplicates, Bytes: e.Bytes, Rules: s.core.stats(s.Rules, e)}
 	if at, ok := watermark(s.eng); ok {
 		st.Watermark = at
 	}
