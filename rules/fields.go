@@ -74,6 +74,18 @@ func timeField(name, doc string, get func(*event.Event) int64) Field {
 	}}
 }
 
+// observed makes a time nil where nobody noted it.
+func observed(f Field) Field {
+	at := f.other
+	f.other = func(e *event.Event) event.Value {
+		if e.Observed == 0 {
+			return event.Value{}
+		}
+		return at(e)
+	}
+	return f
+}
+
 func incidentText(name, doc string, get func(*event.Incident) string) Field {
 	f := textField("incident."+name, doc, func(e *event.Event) string {
 		if e.Incident == nil {
@@ -145,7 +157,7 @@ var fieldTable = []Field{
 	textField("kind", "`log`, `nats` (advisory, metric, server event) or `incident` (with `from: incidents`)", func(e *event.Event) string { return e.Kind }),
 	textField("type", "short type of a NATS event: `max_deliver`, `stream_quorum_lost`, `client_disconnect`, …", func(e *event.Event) string { return e.Type }),
 	timeField("time", "event time", func(e *event.Event) int64 { return e.Time }),
-	timeField("observed", "when it was received", func(e *event.Event) int64 { return e.Observed }),
+	observed(timeField("observed", "when it was received; nil of what was read from a file", func(e *event.Event) int64 { return e.Observed })),
 	textField("subject", "NATS subject it came on, \"\" from files", func(e *event.Event) string { return e.Subject }),
 	textField("service", "service that wrote it", func(e *event.Event) string { return e.Service }),
 	textField("instance", "instance of the service", func(e *event.Event) string { return e.Instance }),

@@ -11,7 +11,7 @@ func TestTemplates(t *testing.T) {
 	ev.SetAttrs(map[string]any{"n": 1234567.891, "tree": map[string]any{"b": 1.5, "a": []any{"x"}}, "s": "é"})
 	for text, want := range map[string]string{
 		"plain": "plain", "{{ service }} and {{ http.status }}": "pay and 503", "{{ http.duration_ms }}": "0.3", "{{ attrs.n }}": "1234568",
-		"{{ attrs.nothing }}!": "?!", "{{ attrs.s > 5 }}": "?", "{{ attrs.tree }}": `{"a":["x"],"b":1.5}`, "{{ time }}": "1970-01-01T00:00:00.000000001Z",
+		"{{ attrs.nothing }}!": "?!", "{{ observed }} {{ has(observed) }}": "? false", "{{ attrs.s > 5 }}": "?", "{{ attrs.tree }}": `{"a":["x"],"b":1.5}`, "{{ time }}": "1970-01-01T00:00:00.000000001Z",
 		`{{ "{{" }}`: "{{", `{{ {"a": {"b": 1}}.a.b }}`: "1", "{{ 5m }}": "5m", "{{ has(service) ? upper(service) : '-' }}": "PAY", "a } b {": "a } b {",
 		"{{ 1 / 3 }}": "0.333333", "{{ 2 / 1 }}": "2", `{{ "}}" }}`: "}}",
 	} {
