@@ -24,6 +24,8 @@ func pollLevel(ev *event.Event, o map[string]any) string {
 		if !yes("healthy") {
 			return "error"
 		}
+	case "poll_missing":
+		return "error"
 	case "poll_conn_closed":
 		return disconnectLevel(ev.NATS.Reason)
 	}
@@ -44,6 +46,8 @@ func pollMessage(ev *event.Event, o map[string]any, asset string) string {
 		return fmt.Sprintf("the replica of %s on %s is %s behind", asset, f.Server, phrase.Count(num("lag"), "operation"))
 	case "poll_server":
 		return fmt.Sprintf("server %s has %s", f.Server, phrase.Count(num("connections"), "connection"))
+	case "poll_missing":
+		return fmt.Sprintf("server %s has not answered %s", f.Server, phrase.Count(num("polls"), "poll"))
 	case "poll_health":
 		return because("health of server "+f.Server, firstText(ev.Error, "ok"))
 	case "poll_conn_closed":

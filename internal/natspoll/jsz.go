@@ -84,7 +84,7 @@ const accountsPerAnswer = 256
 // allowed about each stream and consumer.
 func (s *Source) jetstream(ctx context.Context, servers []identity, send func([]sample)) {
 	kept := newPositions()
-	for _, a := range gather[jsz](ctx, s, "JSZ", nil, len(servers)) {
+	for _, a := range gather[jsz](ctx, s, "JSZ", nil, crowd{known: len(servers)}) {
 		switch held := a.Data; {
 		case held.Streams == 0:
 		case held.Streams > s.cfg.MaxStreams:
@@ -103,7 +103,7 @@ func (s *Source) jetstream(ctx context.Context, servers []identity, send func([]
 func (s *Source) assets(ctx context.Context, id identity, consumers bool, kept positions, send func([]sample)) {
 	for offset := 0; ctx.Err() == nil; offset += accountsPerAnswer {
 		request := map[string]any{"accounts": true, "streams": true, "consumer": consumers, "config": true, "offset": offset, "limit": accountsPerAnswer}
-		answers := ask[jsz](ctx, s, "$SYS.REQ.SERVER."+id.ID+".JSZ", request, 1)
+		answers := ask[jsz](ctx, s, "$SYS.REQ.SERVER."+id.ID+".JSZ", request, crowd{known: 1})
 		if len(answers) == 0 {
 			return
 		}

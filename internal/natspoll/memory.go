@@ -9,6 +9,47 @@ type memory struct {
 	slow      map[string]int64     // slow consumers a server had counted
 	told      map[string]time.Time // when the last connection told of was closed, by the server's clock
 	deaf      bool                 // nobody answered
+	servers   map[string]*absentee // by name: a server that is started anew has another id
+}
+
+// absentee is a server that has answered, when it did, and the polls it has not
+// answered since.
+type absentee struct {
+	identity
+	seen  time.Time
+	polls int
+}
+
+const (
+	missedPolls = 2 // of a server that is missing: one answer may be late
+	remembered  = 24 * time.Hour
+)
+
+// missing are the servers that have not answered for so long, two polls at least,
+// while others do. It is told of them at each poll, until they are back or a day is
+// over.
+func (m *memory) missing(answered []identity, now time.Time, after time.Duration) []sample {
+	if len(answered) == 0 {
+		return nil
+	}
+	for _, a := range m.servers {
+		a.polls++
+	}
+	for _, id := range answered {
+		m.servers[id.Name] = &absentee{identity: id, seen: now}
+	}
+	var samples []sample
+	for name, a := range m.servers {
+		switch silent := now.Sub(a.seen); {
+		case silent > remembered:
+			delete(m.servers, name)
+		case silent >= after && a.polls >= missedPolls:
+			x := a.sample("poll_missing")
+			x["polls"] = a.polls
+			samples = append(samples, x)
+		}
+	}
+	return samples
 }
 
 // assetKey names a consumer.
@@ -25,7 +66,7 @@ type positions map[assetKey]position
 func newPositions() positions { return positions{} }
 
 func newMemory() memory {
-	return memory{positions: newPositions(), slow: map[string]int64{}, told: map[string]time.Time{}}
+	return memory{positions: newPositions(), slow: map[string]int64{}, told: map[string]time.Time{}, servers: map[string]*absentee{}}
 }
 
 // slower reports whether a server has cut off readers since it was asked last. At

@@ -31,6 +31,9 @@ type Config struct {
 	// Stall ends the wait for further answers this long after the last one, Timeout
 	// this long after the request. Default 300 ms and 5 s.
 	Stall, Timeout time.Duration
+	// Missing is how long a server that has answered before must not answer, while
+	// others do, to be told of. Default 20 s.
+	Missing time.Duration
 	// MaxStreams and MaxConsumers are how many of them a server may hold to be asked
 	// about each. Default 2,000 and 10,000.
 	MaxStreams, MaxConsumers int
@@ -57,6 +60,7 @@ func New(nc *nats.Conn, cfg Config) (*Source, error) {
 	}
 	cfg.Stall = cmp.Or(cfg.Stall, 300*time.Millisecond)
 	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
+	cfg.Missing = cmp.Or(cfg.Missing, 20*time.Second)
 	cfg.MaxStreams = cmp.Or(cfg.MaxStreams, 2000)
 	cfg.MaxConsumers = cmp.Or(cfg.MaxConsumers, 10000)
 	cfg.Tick = cmp.Or(cfg.Tick, 250*time.Millisecond)

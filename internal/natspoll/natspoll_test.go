@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"corral/ingest"
 	"corral/ingest/decode"
 	"corral/internal/natstest"
+	"corral/internal/testlog"
 )
 
 const accounts = `
@@ -282,7 +282,7 @@ func TestPollSkipsServersThatHoldTooMuch(t *testing.T) {
 func TestPollWithoutRights(t *testing.T) {
 	s := natstest.Start(t, natstest.Config(accounts))
 	src := source(t, s.Connect(asApp))
-	said := new(safeBuffer)
+	said := new(testlog.Buffer)
 	src.cfg.Log = slog.New(slog.NewTextHandler(said, nil))
 	events, idle := polled(t, src)
 	natstest.Eventually(t, "somebody is told", func() bool { return strings.Contains(said.String(), "nobody answers polls") })
@@ -295,6 +295,29 @@ func TestPollWithoutRights(t *testing.T) {
 	if n := strings.Count(said.String(), "\n"); n != 1 {
 		t.Errorf("want one line, got %d:\n%s", n, said.String())
 	}
+}
+
+// A server that stops is told of while the others answer, until it is back.
+func TestPollMissesAServer(t *testing.T) {
+	servers := natstest.Cluster(t, 3, natstest.Config(accounts))
+	src := source(t, servers[0].Connect(asSys))
+	src.cfg.Timeout, src.cfg.Missing = 500*time.Millisecond, time.Millisecond
+	events, _ := polled(t, src)
+	gone := servers[2].Name()
+	names := map[string]bool{}
+	await(t, events, "all servers", func(ev *event.Event) bool {
+		if ev.Type == "poll_server" {
+			names[ev.NATS.Server] = true
+		}
+		return len(names) == 3
+	})
+	servers[2].Stop()
+	ev := await(t, events, "it is missed", func(ev *event.Event) bool { return ev.Type == "poll_missing" && ev.NATS.Server == gone })
+	if n, _ := ev.Attr("polls").(int); n < 2 || ev.NATS.Cluster == "" || ev.Message != fmt.Sprintf("server %s has not answered %d polls", gone, n) {
+		t.Errorf("got %q, attributes %v", ev.Message, ev.Attrs())
+	}
+	servers[2].Restart()
+	await(t, events, "it answers again", func(ev *event.Event) bool { return ev.Type == "poll_server" && ev.NATS.Server == gone })
 }
 
 // Three questions to all, and one to each server that holds streams: no more,
@@ -347,24 +370,6 @@ func TestPollAsksLittle(t *testing.T) {
 	if len(questions) > 3+len(servers) {
 		t.Errorf("want three questions to all and one to each server, got %v", questions)
 	}
-}
-
-// safeBuffer is written by one goroutine and read by another.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 func TestNewRefusesNoInterval(t *testing.T) {

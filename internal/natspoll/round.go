@@ -68,7 +68,7 @@ func (s *Source) servers(ctx context.Context, send func([]sample)) []identity {
 	}
 	var samples []sample
 	var all, cut []identity
-	for _, a := range gather[statsz](ctx, s, "STATSZ", nil, 0) {
+	for _, a := range gather[statsz](ctx, s, "STATSZ", nil, crowd{known: len(s.memory.servers), open: true}) {
 		x := a.Server.sample("poll_server")
 		x["cpu"], x["mem"], x["connections"], x["slow_consumers"] = a.Statsz.CPU, a.Statsz.Mem, a.Statsz.Connections, a.Statsz.SlowConsumers
 		samples = append(samples, x)
@@ -77,7 +77,7 @@ func (s *Source) servers(ctx context.Context, send func([]sample)) []identity {
 			cut = append(cut, a.Server)
 		}
 	}
-	send(samples)
+	send(append(samples, s.memory.missing(all, time.Now(), s.cfg.Missing)...))
 	for _, id := range cut {
 		send(s.closed(ctx, id))
 	}
@@ -105,7 +105,7 @@ func (s *Source) closed(ctx context.Context, id identity) []sample {
 	request := map[string]any{"state": 1, "sort": "stop", "limit": most, "subscriptions": true, "auth": true}
 	told := s.memory.told[id.ID]
 	var samples []sample
-	for _, a := range ask[connz](ctx, s, "$SYS.REQ.SERVER."+id.ID+".CONNZ", request, 1) {
+	for _, a := range ask[connz](ctx, s, "$SYS.REQ.SERVER."+id.ID+".CONNZ", request, crowd{known: 1}) {
 		for _, c := range a.Data.Connections {
 			if !slowConsumer(c.Reason) || !c.Stop.After(told) {
 				continue
@@ -134,7 +134,7 @@ func (s *Source) health(ctx context.Context, servers int, send func([]sample)) {
 		Error  string `json:"error"`
 	}
 	var samples []sample
-	for _, a := range gather[healthz](ctx, s, "HEALTHZ", map[string]any{"js-meta-only": true}, servers) {
+	for _, a := range gather[healthz](ctx, s, "HEALTHZ", map[string]any{"js-meta-only": true}, crowd{known: servers}) {
 		x := a.Server.sample("poll_health")
 		x["healthy"] = a.Data.Status == "ok"
 		if a.Data.Error != "" {
@@ -145,15 +145,21 @@ func (s *Source) health(ctx context.Context, servers int, send func([]sample)) {
 	send(samples)
 }
 
-// gather asks all servers; want is how many should answer, 0 if that is not known.
-func gather[T any](ctx context.Context, s *Source, what string, request any, want int) []answer[T] {
-	return ask[T](ctx, s, "$SYS.REQ.SERVER.PING."+what, request, want)
+// crowd is who should answer: so many, and others if it is open.
+type crowd struct {
+	known int
+	open  bool
 }
 
-// ask publishes a request and collects answers until as many came as were wanted,
-// none came for a while, or the time is up. Answers that are not understood are
-// left out.
-func ask[T any](ctx context.Context, s *Source, subject string, request any, want int) []answer[T] {
+// gather asks all servers.
+func gather[T any](ctx context.Context, s *Source, what string, request any, who crowd) []answer[T] {
+	return ask[T](ctx, s, "$SYS.REQ.SERVER.PING."+what, request, who)
+}
+
+// ask publishes a request and collects answers until all have come, none came for a
+// while, or the time is up, which an open crowd's known ones have to the full.
+// Answers that are not understood are left out.
+func ask[T any](ctx context.Context, s *Source, subject string, request any, who crowd) []answer[T] {
 	var body []byte
 	if request != nil {
 		body, _ = json.Marshal(request)
@@ -172,7 +178,11 @@ func ask[T any](ctx context.Context, s *Source, subject string, request any, wan
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	var answers []answer[T]
-	for patience := s.cfg.Timeout; want == 0 || len(answers) < want; patience = s.cfg.Stall {
+	for who.open || len(answers) < who.known {
+		patience := s.cfg.Stall
+		if len(answers) == 0 || who.open && len(answers) < who.known {
+			patience = s.cfg.Timeout
+		}
 		msg, err := next(ctx, sub, patience)
 		if err != nil {
 			break
