@@ -69,4 +69,5 @@ const (
 	codeStale     = "W312"
 	codeWallClock = "W313"
 	codeLadder    = "W314"
+	codeAlphabet  = "W315"
 )

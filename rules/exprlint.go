@@ -19,6 +19,9 @@ func (a *analysis) lint(root ast.Node) {
 		case "==", "!=":
 			a.lintClosed(b.Left, b.Right)
 			a.lintClosed(b.Right, b.Left)
+		case "<", "<=", ">", ">=":
+			a.lintAlphabet(b, b.Operator, b.Left, b.Right)
+			a.lintAlphabet(b, mirrored[b.Operator], b.Right, b.Left)
 		case "in":
 			if list, ok := b.Right.(*ast.ArrayNode); ok {
 				for _, e := range list.Nodes {
@@ -45,6 +48,37 @@ func (a *analysis) lintClosed(field, value ast.Node) {
 		note = fmt.Sprintf("did you mean %q?", near)
 	}
 	a.warnNode(value, codeClosedSet, fmt.Sprintf("%s is never %q", name, s.Value), note, "values of "+name+": "+strings.Join(set, ", "))
+}
+
+// lintAlphabet warns of level >= "error": texts are compared letter by letter, and
+// "info" comes after "error".
+func (a *analysis) lintAlphabet(n ast.Node, op string, field, value ast.Node) {
+	s, ok := value.(*ast.StringNode)
+	name, set := closedSet(field)
+	if !ok || set == nil {
+		return
+	}
+	help := ""
+	if named := ranked(op, s.Value, set); len(named) > 0 && (name == "level" || name == "incident.severity") {
+		help = fmt.Sprintf("help: %s in [%s]", name, `"`+strings.Join(named, `", "`)+`"`)
+	}
+	a.warnNode(n, codeAlphabet, fmt.Sprintf("%s is a text: `%s` goes by the alphabet", name, op), "", help)
+}
+
+// ranked are the values that stand on that side of one in the order of the set.
+func ranked(op, value string, set []string) []string {
+	i := slices.Index(set, value)
+	switch {
+	case i < 0:
+		return nil
+	case op == ">":
+		return set[i+1:]
+	case op == ">=":
+		return set[i:]
+	case op == "<":
+		return set[:i]
+	}
+	return set[:i+1]
 }
 
 func closedSet(n ast.Node) (string, []string) {

@@ -337,6 +337,10 @@ var pages = map[string]Page{
 		Wrong: ruleWith(`match: level == "error"`, "severity: [{when: count() >= 20, is: error}, {when: count() >= 100, is: critical}]", thresholdLine),
 		Right: ruleWith(`match: level == "error"`, "severity: [{when: count() >= 100, is: critical}, {when: count() >= 20, is: error}]", thresholdLine),
 	},
+	codeAlphabet: {
+		Title: "order of the alphabet", Meaning: "Texts are compared letter by letter: \"info\" comes after \"error\", and \"critical\" before it. Name the values that are meant.",
+		Wrong: ruleWith(`match: level >= "error"`, "event: {}"), Right: ruleWith(`match: level in ["error", "fatal"]`, "event: {}"),
+	},
 	codeStale: {
 		Title: "reads a rule that is not there", Meaning: "`match` compares incident.rule with the id of a rule in none of the files loaded together.",
 		Wrong: ruleWith("from: incidents", `match: incident.rule == "nobody"`, "event: {}"), Right: ruleWith("from: incidents", `match: incident.severity == "critical"`, "event: {}"),
