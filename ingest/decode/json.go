@@ -59,7 +59,7 @@ var marks = map[string]mark{
 	"pid": markPID, "hostname": markHostname, "source": markSource, "kubernetes": markKubernetes, "source_type": markShipper, "tag": markShipper, "agent": markShipper,
 	"container_id": markShipper, "container_name": markShipper, "received": markReceived, "header": markHeader, "headers": markHeader,
 	"account": markAccount, "name": markName, "id": markID, "@mt": markTemplate, "datacontenttype": markContentType,
-	"data_base64": markBase64, "attrs": markAttrs, "__REALTIME_TIMESTAMP": markShipper,
+	"data_base64": markBase64, "attrs": markAttrs, "__REALTIME_TIMESTAMP": markShipper, "textPayload": markShipper,
 }
 
 // maxKeys bounds the keys a decoder remembers; records with ever new keys make it

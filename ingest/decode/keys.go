@@ -1,5 +1,7 @@
 package decode
 
+import "strings"
+
 // field is a named fact of an event, before it is known which key it comes from.
 type field uint8
 
@@ -14,8 +16,8 @@ const (
 	fError
 	fStack // gives an error where nothing better does
 	fService
-	fPod // gives a service and an instance
 	fContainer
+	fPod  // gives a service, if no container does, and an instance
 	fUnit // systemd's or syslog's name of a service
 	fInstance
 	fHost
@@ -92,8 +94,8 @@ var keyTable = []struct {
 	{fError, "error", "error.message err.message error err exception.message exception.excvalue exception.exceptionmessage throwable.message thrown.message errormessage errmsg error.msg err.msg grpc.error exception @x exc excinfo thrown throwable errors ~error.type ~error.kind ~error.name ~err.name ~err.type ~error.code ~err.code ~error.reason errorverbose"},
 	{fStack, "", "stacktrace stack error.stacktrace error.stack err.stack exception.stacktrace"},
 	{fService, "service", "service.name service servicename app.name ~app ~application applicationname otelservicename resource.service.name dd.service serviceid kubernetes.labels.app.kubernetes.io/name kubernetes.podlabels.app.kubernetes.io/name kubernetes.labels.appkubernetesio/name kubernetes.labels.app kubernetes.podlabels.app kubernetes.labels.k8sapp k8s.deployment.name ~appname syslog.appname ~microservice ~program"},
-	{fPod, "", "k8s.pod.name kubernetes.podname kubernetes.pod.name podname ~pod"},
-	{fContainer, "", "k8s.container.name kubernetes.containername kubernetes.container.name container.name containername ~container"},
+	{fPod, "", "k8s.pod.name kubernetes.podname kubernetes.pod.name resource.labels.podname podname ~pod"},
+	{fContainer, "", "k8s.container.name kubernetes.containername kubernetes.container.name resource.labels.containername container.name containername ~container"},
 	{fUnit, "", "syslogidentifier systemdunit systemd.unit"},
 	{fInstance, "instance", "service.instance.id instance instanceid service.node.name"},
 	{fHost, "host", "host.name host hostname host.hostname k8s.node.name kubernetes.host kubernetes.node.name kubernetes.nodename ~nodename ~node machinename server.hostname"},
@@ -119,8 +121,8 @@ var keyTable = []struct {
 	{fRPCSystem, "rpc.system", "rpc.system rpc.system.name"},
 	{fRPCService, "rpc.service", "rpc.service grpc.service grpcservice"},
 	{fRPCMethod, "rpc.method", "rpc.method grpc.method rpc.fullmethod grpc.fullmethod fullmethod grpcmethod"},
-	{fRPCCode, "rpc.code", "rpc.code rpc.response.statuscode rpc.statuscode rpc.grpc.statuscode rpc.grpc.status grpc.code grpc.statuscode grpc.status grpccode grpcstatus grpcstatuscode rpc.connectrpc.errorcode"},
-	{fRPCDuration, "rpc.duration_ms", "rpc.durationms grpc.timems grpc.duration rpc.server.duration rpc.client.duration rpc.duration grpc.timens"},
+	{fRPCCode, "rpc.code", "rpc.code rpc.response.statuscode rpc.statuscode rpc.grpc.statuscode rpc.grpc.status grpc.code grpc.statuscode grpc.status grpccode grpcstatus grpcstatuscode rpc.connectrpc.errorcode rpc.status"},
+	{fRPCDuration, "rpc.duration_ms", "rpc.durationms grpc.timems grpc.duration rpc.server.duration rpc.client.duration rpc.duration grpc.timens grpc.durationms"},
 	{fAnyCode, "", "code"},
 	{fNATSAccount, "nats.account", "nats.account"},
 	{fNATSServer, "nats.server", "nats.server"},
@@ -135,11 +137,24 @@ var keyTable = []struct {
 	{fNATSClient, "nats.client", "nats.client"},
 	{fNATSUser, "nats.user", "nats.user"},
 	{fNATSHost, "nats.host", "nats.host"},
-	{fNATSErrCode, "nats.err_code", "nats.errcode natserrcode errcode"},
+	{fNATSErrCode, "nats.err_code", "nats.errcode natserrcode errcode apierror.errcode error.errcode err.errcode error.apierror.errcode err.apierror.errcode"},
 	{fNATSLeader, "nats.leader", "nats.leader"},
 	{fAnySubject, "", "subject"},
 	{fAnyStream, "", "stream streamname"},
 	{fAnyConsumer, "", "consumer consumername durable"},
+}
+
+// joinable begin the keys that are also written in one word: rpc_method, httpRoute.
+var joinable = []string{"http.", "url.", "rpc.", "grpc.", "nats.", "k8s.", "service.", "trace.", "span.", "error.", "exception.", "client."}
+
+// joined returns a dotted key in one word, "" if it is none of those written so.
+func joined(key string) string {
+	for _, prefix := range joinable {
+		if strings.HasPrefix(key, prefix) {
+			return strings.ReplaceAll(key, ".", "")
+		}
+	}
+	return ""
 }
 
 // wrappers are objects in which loggers put all fields of a kind. What is in

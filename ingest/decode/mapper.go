@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -143,7 +144,7 @@ func (m *mapper) usable(t *target, v val) bool {
 	case fLevel:
 		return m.usableLevel(v, t)
 	case fMessage:
-		return v.kind == kString && v.s != "" || v.kind < kString && t.rank.row() <= 3 || v.kind == kArray && byteList(v.s)
+		return v.kind == kString && v.s != "" || v.kind < kString && t.rank.row() <= lastMessageRow || v.kind == kArray && byteList(v.s)
 	case fError:
 		return v.kind == kString && v.s != "" || v.kind == kArray && strings.Contains(v.s, `"exc_value"`)
 	case fSeconds, fNanos, fSeverity, fStatus, fNATSSeq, fNATSDeliveries, fNATSCID, fNATSErrCode:
@@ -250,6 +251,17 @@ func (m *mapper) usableLevel(v val, t *target) bool {
 	}
 	return ok
 }
+
+// lastMessageRow is the last key of a message under which numbers and truth values
+// are messages as well.
+var lastMessageRow = func() int {
+	for _, row := range keyTable {
+		if row.field == fMessage {
+			return slices.Index(strings.Fields(row.keys), "msg") + 1
+		}
+	}
+	return 0
+}()
 
 // levelScales are the scales of the keys, by their place in the row, whose numbers
 // mean one thing only.

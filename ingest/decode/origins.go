@@ -9,7 +9,7 @@ const ownOrigin = ""
 // originFields are, by name of a field, what may have filled it, best first.
 var originFields = func() map[string][]field {
 	by := map[string][]field{
-		"service": {fService, fPod, fContainer, fUnit, fName}, "instance": {fInstance, fPod}, "logger": {fLogger, fName},
+		"service": {fService, fContainer, fPod, fUnit, fName}, "instance": {fInstance, fPod}, "logger": {fLogger, fName},
 		"level": {fLevel, fSeverity}, "severity_number": {fSeverity, fLevel}, "error": {fError, fStack},
 		"trace_id": {fTrace, fTraceparent}, "span_id": {fSpan, fTraceparent}, "time": {fTime, fSeconds},
 		"http.method": {fMethod, fAnyMethod, fRequestLine}, "http.route": {fRoute, fAnyRoute}, "http.path": {fPath, fAnyPath, fRequestLine},

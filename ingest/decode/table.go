@@ -65,6 +65,7 @@ func newTable(attrPaths, maps []string) (*table, error) {
 			t.add(key, target{field: row.field, rank: rankRow * rank(i+1), unit: unitOf(key), keep: keep || ambiguous&(1<<row.field) != 0})
 		}
 	}
+	t.addJoined()
 	for _, w := range wrappers {
 		t.parents[w[:len(w)-1]] = true
 	}
@@ -89,6 +90,16 @@ func (t *table) override(byName map[string]field, maps []string) error {
 		t.add(key, target{field: f, unit: unitOf(key)})
 	}
 	return nil
+}
+
+// addJoined adds the keys that are written in one word too, where that is no key of
+// its own.
+func (t *table) addJoined() {
+	for _, key := range sortedKeys(t.targets) {
+		if one := joined(key); one != "" {
+			t.add(one, t.targets[key])
+		}
+	}
 }
 
 func (t *table) add(key string, tg target) {
