@@ -263,7 +263,7 @@ func (w *worker) drain(ctx context.Context, b *broker, stream, durable string, m
 	var begin time.Time
 	var used time.Duration
 	deadline := time.Now().Add(2 * time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		n, err := b.acknowledged(ctx, stream, durable)
