@@ -9,11 +9,12 @@ import (
 // that is set forward would make everything late that comes until it is set back,
 // so only what really passed counts, and what a server that stores messages says.
 type steadyClock struct {
-	now func() time.Time
+	now   func() time.Time
+	since func(start, now time.Time) time.Duration // what really passed; nil: as readings of the monotonic clock say
 
 	mu    sync.Mutex
-	start time.Time // with the reading of the monotonic clock
-	ahead int64     // of start and what passed since: that a server's clock is
+	start time.Time
+	ahead int64 // of start and what passed since: that a server's clock is
 }
 
 // read returns nanoseconds since the epoch: the wall clock, or what passed since
@@ -29,7 +30,11 @@ func (c *steadyClock) steady(t time.Time) int64 {
 	if c.start.IsZero() {
 		c.start = t
 	}
-	return c.start.UnixNano() + int64(t.Sub(c.start)) + c.ahead
+	passed := t.Sub(c.start)
+	if c.since != nil {
+		passed = c.since(c.start, t)
+	}
+	return c.start.UnixNano() + int64(passed) + c.ahead
 }
 
 // observe learns when a server stored a message: it is at least that late.

@@ -25,7 +25,7 @@ type saver struct {
 	dirty  bool           // something was delivered since
 	late   bool           // the interval is over
 	busy   bool           // a snapshot is being stored
-	taken  error // the state is another worker's
+	taken  error          // the state is another worker's
 	done   chan saved
 	failed int // times in a row
 	retry  time.Time

@@ -62,6 +62,8 @@ type Stream struct {
 	safe    saver
 	gen     atomic.Uint64
 	stats   atomic.Pointer[Stats]
+
+	since func(start, now time.Time) time.Duration // of clock, for tests that set the wall clock alone
 }
 
 // Stats are the engine's counts a moment ago, by rule.
@@ -101,7 +103,7 @@ func (s *Stream) publishStats() {
 // are opened, which want Positions.
 func (s *Stream) Init(ctx context.Context) error {
 	s.do, s.ended = make(chan func()), make(chan struct{})
-	s.clock = &steadyClock{now: s.Now}
+	s.clock = &steadyClock{now: s.Now, since: s.since}
 	var parts []ingest.Partition
 	for _, src := range s.Sources {
 		parts = append(parts, src.Partitions()...)
