@@ -24,7 +24,7 @@ func accessTime(s string) int {
 			return -1
 		}
 	}
-	if _, n := commonLogTime(s[i+1:]); n == 0 {
+	if _, n := commonLogTime(s[i+1:]); n == 0 || !strings.HasPrefix(strings.TrimLeft(head[min(i+1+n, len(head)):], "] "), `"`) {
 		return -1
 	}
 	return i
@@ -175,8 +175,11 @@ func (d *Decoder) ingress(f []string) {
 // lastSeconds takes the last field of an unknown layout for the request's time if
 // it looks like one.
 func (d *Decoder) lastSeconds(f []string) {
-	for _, x := range f {
+	for k, x := range f {
 		if i := strings.IndexByte(x, '.'); i > 0 && len(x)-i == 4 {
+			if k+1 < len(f) && f[k+1] == "ms" {
+				x += "ms"
+			}
 			d.seconds(x)
 			return
 		}
@@ -291,7 +294,11 @@ func requestInText(ev *event.Event) {
 	const mark = " HTTP/"
 	s := ev.Message
 	i := strings.Index(s, mark)
-	if i < 0 || len(s) > maxRequestText {
+	if i < 0 {
+		requestWords(ev)
+		return
+	}
+	if len(s) > maxRequestText {
 		return
 	}
 	open := strings.LastIndexByte(s[:i], '"') + 1
@@ -309,6 +316,25 @@ func requestInText(ev *event.Event) {
 		}
 		if w == "in" && k+1 < len(words) {
 			ev.HTTP.DurationMS, _ = millis(val{s: words[k+1], kind: kString}, unitUnknown, unitMS)
+		}
+	}
+}
+
+// requestWords reads the lines of morgan's short formats: "GET /x 200 12.345 ms - 5".
+func requestWords(ev *event.Event) {
+	words := strings.Fields(clip(firstLine(ev.Message), maxRequestText))
+	if len(words) < 4 || words[1][0] != '/' {
+		return
+	}
+	verb, known := httpVerb(words[0])
+	status, ok := integer(words[2])
+	if !known || !ok || status < 100 || status > 599 {
+		return
+	}
+	ev.HTTP.Method, ev.HTTP.Path, ev.HTTP.Status = verb, urlPath(words[1]), int(status)
+	for i := 3; i < len(words); i++ {
+		if words[i] == "ms" {
+			ev.HTTP.DurationMS, _ = float(words[i-1])
 		}
 	}
 }

@@ -85,12 +85,12 @@ var keyTable = []struct {
 	name  string // as Options.Map calls it
 	keys  string
 }{
-	{fTime, "time", "@timestamp timestamp time ts @t datetime eventtime asctime logtime instant timeunixnano realtimetimestamp sourcerealtimetimestamp ~starttime timeiso8601 timelocal ~date msec record.time.repr record.time.timestamp ~t observedtimestamp"},
+	{fTime, "time", "@timestamp timestamp time ts @t datetime eventtime asctime logtime timemillis loggedat instant timeunixnano realtimetimestamp sourcerealtimetimestamp ~starttime timeiso8601 timelocal ~date msec record.time.repr record.time.timestamp ~t ~startedat observedtimestamp"},
 	{fSeconds, "", "timestampseconds"},
 	{fNanos, "", "timestampnanos"},
 	{fLevel, "level", "level severity log.level lvl @l loglevel levelname severitytext level.name syslog.severity.name logging.level levelvalue record.level.name levelno levelnumber ~priority syslog.severity.code ~l ~s"},
 	{fSeverity, "severity_number", "severitynumber"},
-	{fMessage, "message", "formattedmessage renderedmessage message msg @m @mt shortmessage record.message event body body.stringvalue log textpayload fullmessage log.message event.original messagetemplate ~text ~m"},
+	{fMessage, "message", "formattedmessage renderedmessage message msg @m @mt shortmessage record.message event body body.stringvalue log textpayload fullmessage log.message event.original messagetemplate resultdescription ~text ~m"},
 	{fError, "error", "error.message err.message error err exception.message exception.excvalue exception.exceptionmessage throwable.message thrown.message errormessage errmsg error.msg err.msg grpc.error exception @x exc excinfo thrown throwable errors ~error.type ~error.kind ~error.name ~err.name ~err.type ~error.code ~err.code ~error.reason errorverbose"},
 	{fStack, "", "stacktrace stack error.stacktrace error.stack err.stack exception.stacktrace"},
 	{fService, "service", "service.name service servicename app.name ~app ~application applicationname otelservicename resource.service.name dd.service serviceid kubernetes.labels.app.kubernetes.io/name kubernetes.podlabels.app.kubernetes.io/name kubernetes.labels.appkubernetesio/name kubernetes.labels.app kubernetes.podlabels.app kubernetes.labels.k8sapp k8s.deployment.name ~appname syslog.appname ~microservice ~program"},
@@ -115,7 +115,7 @@ var keyTable = []struct {
 	{fStatus, "http.status", "http.status http.response.statuscode http.statuscode http.resp.status http.response.status httpstatus httpstatuscode res.statuscode res.status response.status response.statuscode responsecode responsestatus httprequest.status downstreamstatus request.status resp.status resp.statuscode response.code"},
 	{fRequestLine, "", "request requestline"},
 	{fAnyStatus, "", "status statuscode response"},
-	{fDuration, "http.duration_ms", "http.durationms http.server.request.duration http.client.request.duration http.resp.tookms http.duration responsetime requesttime event.duration httprequest.latency upstreamresponsetime elapsedmilliseconds response.latency request.duration request.durationms http.latencyms http.latency httpduration"},
+	{fDuration, "http.duration_ms", "http.durationms http.server.request.duration http.client.request.duration http.resp.tookms http.duration responsetime requesttime event.duration httprequest.latency upstreamresponsetime elapsedmilliseconds response.latency latencies.request request.duration request.durationms http.latencyms http.latency httpduration"},
 	{fAnyDuration, "", "durationms latencyms elapsedms tookms timems requestdurationms responsetimems requesttimems processingtimems elapsedtimems totaltimems latencyhuman durations durationseconds latencys elapseds durationns latencyns elapsedns durationus latencyus duration latency elapsed took requestduration requestlatency elapsedtime processingtime"},
 	{fClient, "http.client", "http.client client.address http.clientip client.ip clientip remoteaddr remoteip httprequest.remoteip http.remoteaddr net.peer.ip net.sock.peer.addr req.remoteaddress source.address source.ip request.clientip request.remoteip request.ip request.remoteaddr clientaddr clienthost clientaddress remoteaddress remotehost sourceip http.clientaddress network.client.ip requestip userip ~remote ~ip xforwardedfor downstreamremoteaddress"},
 	{fRPCSystem, "rpc.system", "rpc.system rpc.system.name"},
@@ -145,7 +145,7 @@ var keyTable = []struct {
 }
 
 // joinable begin the keys that are also written in one word: rpc_method, httpRoute.
-var joinable = []string{"http.", "url.", "rpc.", "grpc.", "nats.", "k8s.", "service.", "trace.", "span.", "error.", "exception.", "client."}
+var joinable = []string{"http.", "url.", "rpc.", "grpc.", "nats.", "k8s.", "service.", "trace.", "span.", "error.", "exception.", "client.", "log."}
 
 // joined returns a dotted key in one word, "" if it is none of those written so.
 func joined(key string) string {

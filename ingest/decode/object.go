@@ -103,10 +103,23 @@ func (d *Decoder) scanned(raw, s string, env *envelope) {
 		d.collectPairs()
 		d.js.deep = true // there are attributes that stand nowhere in the object
 	}
+	if d.ev.Level == "" || d.ev.Error == "" {
+		d.fromWords(d.ev.Message)
+	}
 	if template := d.m.from[fMessage]; d.m.has(fMessage) && (template == "@mt" || template == "MessageTemplate") {
 		d.ev.Message = render(d.ev.Message, s)
 	}
 	d.finish(raw, fmtJSON, env)
+}
+
+// fromWords looks into the message for what no key says.
+func (d *Decoder) fromWords(message string) {
+	if d.ev.Level == "" && message != "" {
+		d.guessLevel(message)
+	}
+	if d.ev.Error == "" && strings.IndexByte(message, '\n') >= 0 {
+		d.ev.Error = traceError(message)
+	}
 }
 
 // lastWins rewrites an object in which a key comes twice as encoding/json reads

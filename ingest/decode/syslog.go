@@ -230,11 +230,26 @@ func (d *Decoder) syslog5424(s string) bool {
 	d.pairText("msgid", deref(m.MsgID))
 	d.structured(m)
 	text := strings.TrimPrefix(deref(m.Message), "\ufeff")
+	if m.Message == nil && m.StructuredData == nil {
+		text = afterHeader(head)
+	}
 	if msg != "" {
 		text += "\n" + msg
 	}
 	d.syslogMessage(text)
 	return true
+}
+
+// afterHeader returns what follows the six fields of the header where some senders,
+// Heroku's among them, leave the structured data out.
+func afterHeader(s string) string {
+	for range 6 {
+		_, s, _ = strings.Cut(s, " ")
+	}
+	if s == "-" || strings.HasPrefix(s, "[") {
+		return ""
+	}
+	return s
 }
 
 func deref(s *string) string {
