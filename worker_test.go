@@ -21,6 +21,7 @@ import (
 	"corral/internal/chserver"
 	"corral/internal/chserver/chtest"
 	"corral/internal/natstest"
+	"corral/internal/testlog"
 	"corral/sinks"
 	"corral/sinks/clickhouse"
 )
@@ -42,25 +43,8 @@ var binary = sync.OnceValues(func() (string, error) {
 // process is a running corral.
 type process struct {
 	cmd  *exec.Cmd
-	log  syncBuffer
+	log  testlog.Buffer
 	done chan error
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 func start(t *testing.T, args ...string) *process {

@@ -1,7 +1,6 @@
 package natsconn
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"corral/internal/natstest"
+	"corral/internal/testlog"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -207,27 +206,9 @@ func TestResolveOrder(t *testing.T) {
 	}
 }
 
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 func TestNoSecretIsLogged(t *testing.T) {
 	s := natstest.Start(t, natstest.Config(`authorization { users [{user: a, password: s3cret}] }`))
-	var log syncBuffer
+	var log testlog.Buffer
 	o := &Options{FailFast: true}
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	o.AddFlags(fs)
@@ -261,7 +242,7 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 		err error
 	}
 	done := make(chan result, 1)
-	var log syncBuffer
+	var log testlog.Buffer
 	go func() {
 		nc, err := o.Connect(t.Context(), slog.New(slog.NewTextHandler(&log, nil)))
 		done <- result{nc, err}

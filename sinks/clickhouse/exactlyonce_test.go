@@ -12,6 +12,7 @@ import (
 	"corral/correlate"
 	"corral/internal/chserver"
 	"corral/internal/chserver/chtest"
+	"corral/internal/testlog"
 	"corral/sinks/sinktest"
 )
 
@@ -41,7 +42,7 @@ func exactlyOnce(t *testing.T, proto string) {
 	options := Options{
 		DSN:           scheme + "://" + proxy.Addr() + "/d?dial_timeout=10s",
 		InsertTimeout: 20 * time.Second, RetryInterval: 30 * time.Millisecond, HoldInterval: 30 * time.Millisecond,
-		Patience: 50 * time.Millisecond, DrainTimeout: 50 * time.Millisecond, Logger: new(lockedBuffer).logger(),
+		Patience: 50 * time.Millisecond, DrainTimeout: 50 * time.Millisecond, Logger: new(testlog.Buffer).Logger(),
 	}
 	if err := Migrate(t.Context(), Options{DSN: chtest.DSN(server, "d")}, nil); err != nil {
 		t.Fatal(err)

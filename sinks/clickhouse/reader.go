@@ -85,33 +85,6 @@ func (r *Reader) Revisions(ctx context.Context, q Query) iter.Seq2[*correlate.Tr
 	return r.rows(ctx, transitionsTable, w)
 }
 
-// Events returns all events that the revisions of an incident named as evidence,
-// by time; more than the last revision holds. run is as in Query.
-func (r *Reader) Events(ctx context.Context, run, incident string) ([]correlate.Evidence, error) {
-	w, err := Query{Run: run}.where()
-	if err != nil {
-		return nil, err
-	}
-	w.and("incident_id = ?", incident)
-	rows, err := r.conn.Query(ctx, "SELECT "+evidenceTable.quoted()+" FROM "+r.table(evidenceTable.name)+" FINAL"+w.text()+" ORDER BY at, event_id", w.args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	var out []correlate.Evidence
-	for rows.Next() {
-		var e eventRow
-		if err := rows.ScanStruct(&e); err != nil {
-			return nil, err
-		}
-		out = append(out, correlate.Evidence{
-			At: e.At.UTC(), EventID: e.EventID, Role: e.Role, Step: e.Step, Kind: e.Kind,
-			Service: e.Service, Level: e.Level, TraceID: e.TraceID, Line: e.Line,
-		})
-	}
-	return out, rows.Err()
-}
-
 // where is a condition and what stands behind it.
 type where struct {
 	terms []string

@@ -13,6 +13,7 @@ import (
 
 	"corral/internal/chserver"
 	"corral/internal/chserver/chtest"
+	"corral/internal/testlog"
 	"corral/sinks/sinktest"
 )
 
@@ -200,8 +201,8 @@ func TestUsers(t *testing.T) {
 				t.Error(diff)
 			}
 			for user, password := range map[string]string{"none": "s3cret%2B4", "admin": "s3cret-wrong"} {
-				var log lockedBuffer
-				s := open(t, Options{DSN: dsn(user, password), HoldInterval: 20 * time.Millisecond, RetryInterval: 20 * time.Millisecond, Logger: log.logger()})
+				var log testlog.Buffer
+				s := open(t, Options{DSN: dsn(user, password), HoldInterval: 20 * time.Millisecond, RetryInterval: 20 * time.Millisecond, Logger: log.Logger()})
 				until(t, "an error is told", func() bool { return s.Stats().LastError != "" && log.String() != "" })
 				said := log.String() + s.Stats().LastError + fmt.Sprint(s.Ready())
 				if strings.Contains(said, "s3cret") {

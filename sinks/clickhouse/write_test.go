@@ -1,11 +1,9 @@
 package clickhouse
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/url"
 	"slices"
@@ -33,25 +31,6 @@ func until(t *testing.T, what string, cond func() bool) {
 		<-time.After(5 * time.Millisecond)
 	}
 }
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *lockedBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // letters collects dead letters.
 type letters struct {
@@ -236,10 +215,6 @@ func TestReader(t *testing.T) {
 	}
 	if line, err = r.Timeline(t.Context(), live[1].IncidentID[:14]); err != nil || len(line) != 4 {
 		t.Errorf("timeline by prefix: %d, %v", len(line), err)
-	}
-	events, err := r.Events(t.Context(), "", live[1].IncidentID)
-	if err != nil || len(events) != 7 { // the first, three triggers, three of context
-		t.Errorf("%d events, %v: %+v", len(events), err, events)
 	}
 	if revs, err := collect(r.Revisions(t.Context(), Query{Run: run})); err != nil || len(revs) != 2 {
 		t.Errorf("%d revisions of the run, %v", len(revs), err)
