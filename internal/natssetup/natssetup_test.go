@@ -36,7 +36,7 @@ func TestConfigIsTakenWhateverTheAccountsAreCalled(t *testing.T) {
 		}
 		natstest.Eventually(t, "the observer hears of connections", func() bool {
 			s.Connect(nats.UserInfo("corral-poll", "p")).Close()
-			msg, err := heard.NextMsg(10*time.Second)
+			msg, err := heard.NextMsg(10 * time.Second)
 			return err == nil && strings.Contains(string(msg.Data), "client_connect")
 		})
 		if _, err := poll.Request("$SYS.REQ.SERVER.PING.JSZ", nil, 10*time.Second); err != nil {
