@@ -254,6 +254,7 @@ func TestExpressionsThatHold(t *testing.T) {
 		`((attrs.nothing > 5) ?? false) == false`, `(attrs.nothing ?? "d") == "d"`, `len(attrs.list) == 3 && len(message) == 9`, `upper(service) == "PAY"`, `message matches "^time" && re(message, "out$")`,
 		`sum(map(attrs.items, .p)) == 3`, `1 < attrs.n < 9`, `attrs.n % 2 == 1`, `attrs.n / 2 == 2.5`, `service in lists.users || service == "pay"`, `split(message, " ")[1] == "out"`,
 		`duration(attrs.took) > 1s && duration(attrs.kept) == 48h && duration(attrs.s) == nil && duration(attrs.n) == nil`,
+		`(attrs.list | first()) == 1 && (attrs.list | last()) == "x" && (attrs.items | map(.p) | sum()) == 3`, `len(groupBy(attrs.items, .p)) == 1`,
 		`get(attrs, "n") == 5 && get(attrs, attrs.nothing) == nil && get(attrs.list, 1) == 2`,
 		`attrs.tree == {"k": "v", "user.id": "u"}`, `join(sort(map(attrs.tree | keys(), #)), ",") == "k,user.id"`, `let s = attrs.s; s startsWith "te" and s endsWith "xt"`,
 	} {

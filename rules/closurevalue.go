@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -147,6 +148,10 @@ func length(v event.Value) event.Value {
 			return intValue(len(x))
 		case map[string]string:
 			return intValue(len(x))
+		}
+		// groupBy and the like make maps and slices of types of their own
+		if x := reflect.ValueOf(v.Any); x.Kind() == reflect.Map || x.Kind() == reflect.Slice {
+			return intValue(x.Len())
 		}
 	}
 	return event.Value{}

@@ -112,10 +112,13 @@ func (a *analysis) parse() ast.Node {
 }
 
 // aggregateCall reports a count() where there is no window: to expr it would be a
-// call of its own count with an argument missing.
+// call of its own count with an argument missing. In `attrs.list | sum()` none is.
 func (a *analysis) aggregateCall() bool {
 	for i := 0; i+2 < len(a.tokens); i++ {
 		t := a.tokens[i]
+		if i > 0 && a.tokens[i-1].Is(lexer.Operator, "|") {
+			continue
+		}
 		if t.Is(lexer.Identifier) && aggNames[t.Value] != 0 && a.tokens[i+1].Is(lexer.Bracket, "(") && a.tokens[i+2].Is(lexer.Bracket, ")") {
 			a.failAggregateHere(t.From, a.tokens[i+2].To, t.Value)
 			return true
