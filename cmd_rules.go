@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -9,9 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
+	"corral/ingest"
+	"corral/ingest/decode"
 	"corral/internal/phrase"
 	"corral/rules"
 	"corral/rules/pack"
@@ -75,19 +79,21 @@ func styleOf(w io.Writer) rules.TextStyle {
 	return rules.TextStyle{Width: width, Color: os.Getenv("NO_COLOR") == ""}
 }
 
-func cmdCheck(_ context.Context, args []string, e env) error {
+func cmdCheck(ctx context.Context, args []string, e env) error {
 	fs := newFlags("check", "[PATH…]", `Parses, type-checks and lints rules and their tests: every mistake of every file in one run.
 Paths are files and directories (*.yaml, *.yml); without one it is the working directory.
 
   corral check rules/                    what people read
   corral check --format github rules/    annotations in a pull request
   corral check --strict rules/           warnings fail it, too
+  corral check --data 'logs/*.gz' rules/ rules and fields that history has nothing of
   corral explain E103                    what a code means, with an example
 
 Exit codes: 0 no errors, 1 warnings with --strict, 2 errors.`)
 	paths := fs.StringArrayP("rules", "r", nil, "rule file or directory, as an argument is")
 	packs := fs.StringArray("pack", nil, "built-in rules: nats; repeatable")
 	format := fs.String("format", "text", "text, unix, json, github")
+	data := fs.StringArray("data", nil, "files of events, as corral batch reads them: warn of fields none of them has, and of rules none of them meets; repeatable")
 	strict := fs.Bool("strict", false, "warnings fail the check too")
 	if done, err := parse(fs, args, e); done {
 		return err
@@ -99,6 +105,11 @@ Exit codes: 0 no errors, 1 warnings with --strict, 2 errors.`)
 	c, err := check(all, *packs)
 	if err != nil {
 		return exit{exitRules, err}
+	}
+	if len(*data) > 0 && c.set != nil {
+		if err := c.sight(ctx, *data, e); err != nil {
+			return err
+		}
 	}
 	if err := writeDiagnostics(e.out, *format, c.diags); err != nil {
 		return err
@@ -126,6 +137,32 @@ type checked struct {
 	files, rules int
 	diags        []rules.Diagnostic
 	notes        []string
+	set          *rules.Set // of the files without mistakes; nil: of none
+}
+
+// sight holds the rules against events of files.
+func (c *checked) sight(ctx context.Context, files []string, e env) error {
+	src, err := ingest.NewFiles(files, ingest.FileOptions{Cut: decode.SafeCut, Header: decode.HeaderLine, Stdin: e.in})
+	if err != nil {
+		return infra(fmt.Errorf("--data: %w", err))
+	}
+	defer src.Close()
+	dec := decode.New(decode.Options{AttrPaths: c.set.AttrPaths, Today: time.Now()})
+	seen := c.set.Sight()
+	err = src.Run(ctx, func(b ingest.Batch) error {
+		for _, rec := range b.Records {
+			dec.Decode(rec, seen.Look, func(decode.DeadRecord) {})
+		}
+		return nil
+	})
+	if err = errors.Join(append(src.Problems(), err)...); err != nil {
+		return infra(fmt.Errorf("--data: %w", err))
+	}
+	if seen.Events() == 0 {
+		return infra(fmt.Errorf("--data: no event in %s", strings.Join(files, ", ")))
+	}
+	c.diags = rules.Sorted(append(c.diags, seen.Lint()...))
+	return nil
 }
 
 func check(paths, packs []string) (*checked, error) {
@@ -148,7 +185,7 @@ func check(paths, packs []string) (*checked, error) {
 		return nil, err
 	}
 	c.files += n
-	if set != nil {
+	if c.set = set; set != nil {
 		c.diags = append(c.diags, set.Lint(func(file string) bool { return embedded(file) || tested(file) })...)
 	}
 	c.diags = rules.Sorted(append(c.diags, mistakes...))

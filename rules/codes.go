@@ -70,4 +70,7 @@ const (
 	codeWallClock = "W313"
 	codeLadder    = "W314"
 	codeAlphabet  = "W315"
+
+	codeUnseen = "W401"
+	codeUnmet  = "W402"
 )

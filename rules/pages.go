@@ -341,6 +341,12 @@ var pages = map[string]Page{
 		Title: "order of the alphabet", Meaning: "Texts are compared letter by letter: \"info\" comes after \"error\", and \"critical\" before it. Name the values that are meant.",
 		Wrong: ruleWith(`match: level >= "error"`, "event: {}"), Right: ruleWith(`match: level in ["error", "fatal"]`, "event: {}"),
 	},
+	codeUnseen: {
+		Title: "field that no event has", Meaning: "`corral check --data FILE…` holds the rules against history. A selection reads a field that none of the events there had: it is\nspelt otherwise, another decoder is meant (`corral parse FILE` shows what events have), or whoever sent it stopped.",
+	},
+	codeUnmet: {
+		Title: "rule that nothing meets", Meaning: "`corral check --data FILE…` holds the rules against history. No event there met this rule's selection, so it could not have fired:\neither what it waits for has not happened in that time, or it never would. `corral explain --rule ID --event FILE` shows what\neach event lacks.",
+	},
 	codeStale: {
 		Title: "reads a rule that is not there", Meaning: "`match` compares incident.rule with the id of a rule in none of the files loaded together.",
 		Wrong: ruleWith("from: incidents", `match: incident.rule == "nobody"`, "event: {}"), Right: ruleWith("from: incidents", `match: incident.severity == "critical"`, "event: {}"),
