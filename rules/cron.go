@@ -223,7 +223,8 @@ func (c *Cron) longest() (d time.Duration) {
 	end := start.AddDate(5, 0, 0).UnixNano()
 	for t := c.Next(start.UnixNano() - 1); t < end; {
 		y, m, day := time.Unix(0, t).In(c.loc).Date()
-		next := c.Next(time.Date(y, m, day+1, 0, 0, 0, 0, c.loc).UnixNano() - 1)
+		// Where clocks skip midnight time.Date names an instant of the day before.
+		next := c.Next(max(t, time.Date(y, m, day+1, 0, 0, 0, 0, c.loc).UnixNano()-1))
 		d = max(d, time.Duration(next-t))
 		t = next
 	}

@@ -11,6 +11,10 @@ func TestCronLongest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	havana, err := time.LoadLocation("America/Havana")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, x := range []struct {
 		schedule string
 		loc      *time.Location
@@ -19,6 +23,7 @@ func TestCronLongest(t *testing.T) {
 		{"* * * * *", time.UTC, day},
 		{"0 2 * * *", time.UTC, day},
 		{"0 2 * * *", berlin, day + time.Hour}, // when the clocks go back
+		{"*/20 * * * *", havana, day + time.Hour}, // in spring midnight is skipped
 		{"30 8-18 * * Mon-Fri", time.UTC, 3 * day},
 		{"0 0 1 * *", time.UTC, 31 * day},
 		{"0 0 29 2 *", time.UTC, 1461 * day},
