@@ -34,9 +34,7 @@ func (p *pieces) next() ([]byte, uint64, error) {
 	if p.inLine {
 		p.skipLine()
 	}
-	buf := make([]byte, len(p.rest), min(p.max, max(p.size, len(p.rest)+p.size/2)))
-	copy(buf, p.rest)
-	p.rest = p.rest[:0]
+	buf := p.begin()
 	for p.err == nil {
 		buf = p.fill(buf)
 		if p.err != nil {
@@ -48,12 +46,26 @@ func (p *pieces) next() ([]byte, uint64, error) {
 		if len(buf) >= p.max {
 			return p.force(buf)
 		}
-		buf = append(make([]byte, 0, min(2*cap(buf), p.max)), buf...)
+		if len(buf) == cap(buf) {
+			buf = append(make([]byte, 0, min(2*cap(buf), p.max)), buf...)
+		}
 	}
 	if len(buf) == 0 {
 		return nil, 0, p.err
 	}
 	return p.handOver(buf, len(buf))
+}
+
+// begin returns a buffer that starts with rest: the one that rest is in, if there is
+// room behind it. A pipe gives little at a time, and a buffer for each read would be
+// many times what was read.
+func (p *pieces) begin() []byte {
+	buf := p.rest
+	p.rest = nil
+	if cap(buf)-len(buf) >= p.size/4 {
+		return buf
+	}
+	return append(make([]byte, 0, min(p.max, max(p.size, len(buf)+p.size/2))), buf...)
 }
 
 // fill reads until buf is full, or once if the stream may be live.
@@ -69,9 +81,10 @@ func (p *pieces) fill(buf []byte) []byte {
 	return buf
 }
 
-// handOver returns the first n bytes and keeps the others for later.
+// handOver returns the first n bytes and keeps the others for later. Nothing is
+// written any more where these stand.
 func (p *pieces) handOver(buf []byte, n int) ([]byte, uint64, error) {
-	p.rest = append(p.rest, buf[n:]...)
+	p.rest = buf[n:]
 	first := p.lines + 1
 	p.lines += uint64(bytes.Count(buf[:n], newline))
 	p.offset += int64(n)
@@ -103,7 +116,7 @@ func (p *pieces) skipLine() {
 			continue
 		}
 		p.dropped += int64(end)
-		p.rest = append(p.rest[:0], buf[end:n]...)
+		p.rest = bytes.Clone(buf[end:n])
 		p.inLine = false
 	}
 	p.inLine = false

@@ -53,6 +53,31 @@ func TestPiecesEndAtLines(t *testing.T) {
 	}
 }
 
+// TestPiecesOfAPipe: what was handed over stays as it is, though what comes next is
+// read into the same buffer; a buffer for each read would be a thousand.
+func TestPiecesOfAPipe(t *testing.T) {
+	in := strings.Repeat("a line\nanother, longer line\n\n", 1000)
+	var got [][]byte
+	allocs := testing.AllocsPerRun(1, func() {
+		got = got[:0]
+		p := &pieces{r: &slow{strings.NewReader(in)}, cut: lastLine, size: 4 << 10, max: 1 << 20, eager: true}
+		for data, _, err := p.next(); err == nil; data, _, err = p.next() {
+			got = append(got, data)
+		}
+	})
+	if whole := bytes.Join(got, nil); string(whole) != in {
+		t.Errorf("%d bytes of %d came through, or others", len(whole), len(in))
+	}
+	if len(got) < 1000 || allocs > 50 {
+		t.Errorf("%d pieces with %v allocations", len(got), allocs)
+	}
+}
+
+// slow gives a few bytes at a time.
+type slow struct{ r io.Reader }
+
+func (s *slow) Read(b []byte) (int, error) { return s.r.Read(b[:min(17, len(b))]) }
+
 func TestPiecesKeepTheBeginningOfATooLongLine(t *testing.T) {
 	in := "a\n" + strings.Repeat("x", 100) + "\nb\n" + strings.Repeat("y", 50)
 	p := &pieces{r: iotest.OneByteReader(strings.NewReader(in)), cut: lastLine, size: 8, max: 16}
