@@ -21,6 +21,7 @@ func absenceHelps(x *Expr, aggs []Agg) bool {
 type polarity struct {
 	names map[string]*ident
 	aggs  []Agg
+	most  int              // that a window holds; 0: any number
 	lets  map[string]bound // variables in scope
 }
 
@@ -233,7 +234,8 @@ func (p polarity) fixed(n ast.Node) tri {
 	return tUnknown
 }
 
-// fixedComparison knows count() >= 0, 0 > count() and the like.
+// fixedComparison knows count() >= 0, 0 > count() and the like, and of the last
+// ten events that no eleven are counted.
 func (p polarity) fixedComparison(n *ast.BinaryNode) tri {
 	op, side, other := n.Operator, n.Left, n.Right
 	if _, isConst := constValue(side); isConst {
@@ -247,6 +249,14 @@ func (p polarity) fixedComparison(n *ast.BinaryNode) tri {
 	id, isName := side.(*ast.IdentifierNode)
 	if !ok || !isName || !p.neverNegative(id.Value) {
 		return tUnknown
+	}
+	if most := float64(p.most); p.most > 0 && p.aggs[p.names[id.Value].agg].Fn != Rate {
+		switch {
+		case op == ">" && c >= most, (op == ">=" || op == "==") && c > most:
+			return tFalse
+		case op == "<" && c > most, op == "<=" && c >= most, op == "!=" && c > most:
+			return tTrue
+		}
 	}
 	switch {
 	case op == ">=" && c <= 0, op == ">" && c < 0, op == "!=" && c < 0:

@@ -25,7 +25,7 @@ func (b *builder) threshold(m *mapping) {
 	}
 	if e, ok := m.get("clear"); ok {
 		t.Clear = b.condition(e, b.stateScope("`clear`", false))
-		if t.Clear != nil && (polarity{names: t.Clear.names, aggs: b.rule.Aggs}).fixed(t.Clear.root) == tFalse {
+		if t.Clear != nil && b.polarity(t.Clear).fixed(t.Clear.root) == tFalse {
 			b.fail(e.value, codeNever, "`clear` is never true: the incident would not resolve", "", "")
 		}
 		if t.AtClose {
@@ -39,12 +39,21 @@ func (b *builder) checkFixed(e entry, x *Expr) {
 	if x == nil {
 		return
 	}
-	switch (polarity{names: x.names, aggs: b.rule.Aggs}).fixed(x.root) {
+	switch b.polarity(x).fixed(x.root) {
 	case tTrue:
 		b.fail(e.value, codeNever, "this condition always holds: the incident would never resolve", "", "")
 	case tFalse:
 		b.fail(e.value, codeNever, "this condition never holds", "", "")
 	}
+}
+
+// polarity is what is known of the counts in a condition of this rule.
+func (b *builder) polarity(x *Expr) polarity {
+	p := polarity{names: x.names, aggs: b.rule.Aggs}
+	if t := b.rule.Threshold; t != nil && t.Window == LastN {
+		p.most = t.N
+	}
+	return p
 }
 
 // keepFiring is the default of keep_firing_for: how long the window reaches.
@@ -60,7 +69,7 @@ func (t *Threshold) keepFiring() time.Duration {
 
 // classify decides when the condition is: at each event, or when the window ends.
 func (b *builder) classify(e entry, t *Threshold) {
-	if t.Condition == nil || (polarity{names: t.Condition.names, aggs: b.rule.Aggs}).fixed(t.Condition.root) != tUnknown {
+	if t.Condition == nil || b.polarity(t.Condition).fixed(t.Condition.root) != tUnknown {
 		return
 	}
 	t.AtClose = absenceHelps(t.Condition, b.rule.Aggs)

@@ -22,7 +22,7 @@ func TestCronLongest(t *testing.T) {
 	}{
 		{"* * * * *", time.UTC, day},
 		{"0 2 * * *", time.UTC, day},
-		{"0 2 * * *", berlin, day + time.Hour}, // when the clocks go back
+		{"0 2 * * *", berlin, day + time.Hour},    // when the clocks go back
 		{"*/20 * * * *", havana, day + time.Hour}, // in spring midnight is skipped
 		{"30 8-18 * * Mon-Fri", time.UTC, 3 * day},
 		{"0 0 1 * *", time.UTC, 31 * day},
