@@ -157,22 +157,30 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 	if loader.Embedded, err = packFiles(r.packs); err != nil {
 		return exit{exitRules, err}
 	}
-	if dir := r.stateDir(); dir != "" {
-		loader.LastGoodDir = dir + "/rules"
-	}
-	first, err := loader.First()
-	if err != nil {
-		_ = rules.FormatText(e.err, first.Diagnostics, styleOf(e.err))
-		if r, ok := errors.AsType[reload.Refusal](err); ok {
-			err = r.Cause // nothing runs yet that could go on
+	var nc *nats.Conn // when first needed
+	defer func() {
+		if nc != nil {
+			nc.Close()
 		}
-		return exit{exitRules, err}
+	}()
+	connected := func() (_ *nats.Conn, err error) {
+		if nc == nil {
+			nc, err = r.conn.Connect(ctx, log)
+		}
+		return nc, err
 	}
-	nc, err := r.conn.Connect(ctx, log)
+	loader.LastGood = r.lastGood(ctx, connected)
+	first, err := loader.First()
+	if refused, ok := errors.AsType[reload.Refusal](err); ok {
+		_ = rules.FormatText(e.err, first.Diagnostics, styleOf(e.err))
+		return exit{exitRules, refused.Cause} // nothing runs yet that could go on
+	}
 	if err != nil {
 		return infra(err)
 	}
-	defer nc.Close()
+	if _, err := connected(); err != nil {
+		return infra(err)
+	}
 	w, err := r.worker(ctx, nc, first.Set, log, local)
 	if err != nil {
 		return err
@@ -182,6 +190,7 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 	loader.Took(w.stream.Generation())
 	w.keepTexts(first.Set)
 	w.noteStale(first)
+	w.notKept(first)
 	return w.run(ctx)
 }
 

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
 
 	"corral/internal/dirlock"
 	"corral/pipeline"
 	"corral/pipeline/objstore"
+	"corral/reload"
 )
 
 // kvPrefix begins a --state that names a bucket and not a directory.
@@ -39,6 +44,61 @@ func (r *runFlags) claimState() (release func(), err error) {
 	}
 	return func() { _ = unlock() }, nil // the end of the process does it too
 }
+
+// lastGood keeps the last good content of rule files where the state is; nil if
+// that is nowhere.
+func (r *runFlags) lastGood(ctx context.Context, connected func() (*nats.Conn, error)) reload.Keeper {
+	bucket, ok := strings.CutPrefix(r.state, kvPrefix)
+	switch {
+	case r.state == "" || ok && bucket == "":
+		return nil
+	case !ok:
+		return reload.Dir(filepath.Join(r.state, "rules"))
+	}
+	return keeper{
+		read: func() (map[string][]byte, error) {
+			kept, err := r.bucketRules(bucket, connected)
+			if err != nil {
+				return nil, err
+			}
+			return kept.Read(ctx)
+		},
+		write: func(files map[string][]byte) error {
+			kept, err := r.bucketRules(bucket, connected)
+			if err != nil {
+				return err
+			}
+			// A reload does not wait for long: it takes effect all the same.
+			short, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepPatience)
+			defer cancel()
+			return kept.Write(short, files)
+		},
+	}
+}
+
+// keepPatience is how long keeping the rules in a bucket may take.
+const keepPatience = 10 * time.Second
+
+func (r *runFlags) bucketRules(bucket string, connected func() (*nats.Conn, error)) (*objstore.Rules, error) {
+	nc, err := connected()
+	if err != nil {
+		return nil, err
+	}
+	api, err := r.conn.JetStream(nc)
+	if err != nil {
+		return nil, err
+	}
+	return &objstore.Rules{JS: api, Bucket: bucket, Replicas: r.remote.replicas}, nil
+}
+
+// keeper is a reload.Keeper made of two functions.
+type keeper struct {
+	read  func() (map[string][]byte, error)
+	write func(map[string][]byte) error
+}
+
+func (k keeper) Read() (map[string][]byte, error)    { return k.read() }
+func (k keeper) Write(files map[string][]byte) error { return k.write(files) }
 
 // store is where snapshots go, nil if nowhere.
 func (r *runFlags) store(api js.JetStream) (pipeline.Store, error) {

@@ -148,6 +148,7 @@ func (w *worker) reload(ctx context.Context, by string) (*reload.Report, error) 
 	w.loader.Took(rep.After)
 	w.keepTexts(res.Set)
 	w.setStale(res.Stale)
+	w.notKept(res)
 	w.log.Info("rules reloaded", "by", by, "generation", rep.After, "before", rep.Before, "content", res.Content,
 		"result", summarize(rep.Done), "changes", rep.Changes(), "stale", res.Stale, "held", res.Held)
 	return rep, rep.Err()
@@ -215,6 +216,13 @@ func (w *worker) noteStale(res reload.Result) {
 		if d.IsError() {
 			w.log.Error("rule file has mistakes, its last good content runs", "at", d.String())
 		}
+	}
+}
+
+// notKept tells that a restart could not fall back to the rules as they are now.
+func (w *worker) notKept(res reload.Result) {
+	if res.NotKept != nil {
+		w.log.Error("the rules are not kept for a restart with broken files", "error", res.NotKept)
 	}
 }
 

@@ -7,10 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -34,9 +31,9 @@ type Loader struct {
 	// back, perhaps in another file.
 	RemoveGrace time.Duration
 	Now         func() time.Time // nil: time.Now
-	// LastGoodDir keeps the last good bytes of every file, so that a restart with a
-	// broken file runs what ran before. "": only in memory.
-	LastGoodDir string
+	// LastGood keeps the last good bytes of every file, so that a restart with a
+	// broken file runs what ran before. nil: only in memory.
+	LastGood Keeper
 	// Atomic refuses everything while any file has mistakes, instead of using the
 	// last good content of that file alone.
 	Atomic bool
@@ -65,6 +62,8 @@ type Result struct {
 	LeftOut     []string // those of Stale that never were good: nothing of them is used
 	Held        []string // rules that vanished and go on for a while, by id
 	Content     string   // the first digits of the files' hash
+	// NotKept is why LastGood could not keep what was loaded: it runs all the same.
+	NotKept error
 
 	was   *rules.Set        // before
 	since map[string]uint64 // of Stale, what generation their last good content is of
@@ -123,7 +122,12 @@ func (l *Loader) now() time.Time {
 // First loads the rules at start: files with mistakes are an error unless their
 // last good content is at hand from an earlier run.
 func (l *Loader) First() (Result, error) {
-	l.lastGood = l.readLastGood()
+	if l.LastGood != nil {
+		var err error
+		if l.lastGood, err = l.LastGood.Read(); err != nil {
+			return Result{}, fmt.Errorf("read last good rules: %w", err)
+		}
+	}
 	return l.load(true)
 }
 
@@ -153,7 +157,10 @@ func (l *Loader) load(first bool) (Result, error) {
 	}
 	l.set, l.loaded, l.seen, l.refused = res.Set, d, d, [sha256.Size]byte{}
 	l.remember(use)
-	return res, l.writeLastGood()
+	if l.LastGood != nil {
+		res.NotKept = l.LastGood.Write(l.lastGood)
+	}
+	return res, nil
 }
 
 func (l *Loader) refuse(d [sha256.Size]byte, res Result, err error) (Result, error) {
@@ -348,71 +355,4 @@ func (l *Loader) Took(gen uint64) {
 			l.since[name] = gen
 		}
 	}
-}
-
-// The last good files lie in LastGoodDir under the hex SHA-256 of their name,
-// the name being their first line.
-func (l *Loader) writeLastGood() error {
-	if l.LastGoodDir == "" {
-		return nil
-	}
-	if err := os.MkdirAll(l.LastGoodDir, 0o700); err != nil {
-		return fmt.Errorf("keep last good rules: %w", err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(l.lastGood)) {
-		path := filepath.Join(l.LastGoodDir, goodName(name))
-		data := append([]byte("# "+name+"\n"), l.lastGood[name]...)
-		if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
-			continue
-		}
-		if err := os.WriteFile(path+".tmp", data, 0o600); err != nil {
-			return fmt.Errorf("keep last good rules: %w", err)
-		}
-		if err := os.Rename(path+".tmp", path); err != nil {
-			return fmt.Errorf("keep last good rules: %w", err)
-		}
-	}
-	return l.forgetGone()
-}
-
-// forgetGone removes the last good content of files that are there no more: should
-// one come back broken, its rules of then are not what ran before.
-func (l *Loader) forgetGone() error {
-	have := map[string]bool{}
-	for name := range l.lastGood {
-		have[goodName(name)] = true
-	}
-	entries, err := os.ReadDir(l.LastGoodDir)
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) == ".yaml" && !have[e.Name()] {
-			err = errors.Join(err, os.Remove(filepath.Join(l.LastGoodDir, e.Name())))
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("keep last good rules: %w", err)
-	}
-	return nil
-}
-
-func goodName(file string) string { return fmt.Sprintf("%x.yaml", sha256.Sum256([]byte(file))) }
-
-func (l *Loader) readLastGood() map[string][]byte {
-	m := map[string][]byte{}
-	if l.LastGoodDir == "" {
-		return m
-	}
-	_ = filepath.WalkDir(l.LastGoodDir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || filepath.Ext(path) != ".yaml" {
-			return nil // what is not there cannot help
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil
-		}
-		if first, rest, ok := strings.Cut(string(data), "\n"); ok && strings.HasPrefix(first, "# ") {
-			m[first[2:]] = []byte(rest)
-		}
-		return nil
-	})
-	return m
 }

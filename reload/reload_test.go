@@ -41,7 +41,7 @@ func TestABrokenFileKeepsItsRules(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
 	put(t, dir, "a.yaml", ruleText("a1", "a2"))
 	put(t, dir, "b.yaml", ruleText("b1"))
-	l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGoodDir: state}
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGood: Dir(state)}
 	if res, err := l.First(); err != nil || ids(res.Set) != "a1 a2 b1" {
 		t.Fatalf("%v %v", res, err)
 	}
@@ -55,7 +55,7 @@ func TestABrokenFileKeepsItsRules(t *testing.T) {
 		t.Errorf("the mistake is not told: %v", res.Diagnostics)
 	}
 	// A restart runs what ran before, too; without that memory it is an error.
-	again := &Loader{Paths: []string{dir}, LastGoodDir: state}
+	again := &Loader{Paths: []string{dir}, LastGood: Dir(state)}
 	if res, err := again.First(); err != nil || ids(res.Set) != "a1 a2 b1 b2" {
 		t.Errorf("restart: %v", err)
 	}
@@ -170,7 +170,7 @@ func TestAVanishedRuleGoesOnForAWhile(t *testing.T) {
 func TestANewBrokenFileIsLeftOut(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
 	put(t, dir, "a.yaml", ruleText("a1"))
-	l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGoodDir: state}
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGood: Dir(state)}
 	if _, err := l.First(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,10 +187,10 @@ func TestANewBrokenFileIsLeftOut(t *testing.T) {
 		}
 	}
 	check("reload", l, l.Load)
-	again := &Loader{Paths: []string{dir}, LastGoodDir: state}
+	again := &Loader{Paths: []string{dir}, LastGood: Dir(state)}
 	check("restart", again, again.First)
 
-	atomic := &Loader{Paths: []string{dir}, LastGoodDir: state, Atomic: true}
+	atomic := &Loader{Paths: []string{dir}, LastGood: Dir(state), Atomic: true}
 	if _, err := atomic.First(); !errors.Is(err, ErrRefused) || err.Error() != "reload refused: the rules have mistakes: 1 error" {
 		t.Errorf("all or nothing: %v", err)
 	}
@@ -203,13 +203,13 @@ func TestADuplicateIsTheNewcomers(t *testing.T) {
 		dir, state := t.TempDir(), t.TempDir()
 		put(t, dir, "m.yaml", ruleText("mine"))
 		put(t, dir, other, ruleText("theirs"))
-		l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGoodDir: state}
+		l := &Loader{Paths: []string{dir}, MaxRemoved: 0.2, LastGood: Dir(state)}
 		if _, err := l.First(); err != nil {
 			t.Fatal(err)
 		}
 		put(t, dir, "m.yaml", ruleText("mine", "more")) // the owner has changed as well
 		put(t, dir, other, ruleText("theirs", "mine"))
-		again := &Loader{Paths: []string{dir}, LastGoodDir: state}
+		again := &Loader{Paths: []string{dir}, LastGood: Dir(state)}
 		for what, load := range map[string]func() (Result, error){"reload": l.Load, "restart": again.First} {
 			res, err := load()
 			if err != nil {
@@ -261,7 +261,7 @@ func TestAFileThatIsGoneIsForgotten(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
 	put(t, dir, "a.yaml", ruleText("a1", "a2", "a3"))
 	put(t, dir, "b.yaml", ruleText("b1"))
-	l := &Loader{Paths: []string{dir}, MaxRemoved: 1, LastGoodDir: state}
+	l := &Loader{Paths: []string{dir}, MaxRemoved: 1, LastGood: Dir(state)}
 	if _, err := l.First(); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestAFileThatIsGoneIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, dir, "b.yaml", strings.Replace(ruleText("b1"), "level", "levle", 1))
-	again := &Loader{Paths: []string{dir}, LastGoodDir: state}
+	again := &Loader{Paths: []string{dir}, LastGood: Dir(state)}
 	if res, err := again.First(); err != nil || ids(res.Set) != "a1 a2 a3" {
 		t.Errorf("%v: %+v", err, res)
 	}
