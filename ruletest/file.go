@@ -50,6 +50,7 @@ type Test struct {
 
 	expectNode *yaml.Node              // for --update
 	got        []*correlate.Transition // as written
+	restated   bool                    // what was got is going to be expected
 }
 
 // Step is one thing that happens. Offsets are from Start.

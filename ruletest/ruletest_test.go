@@ -28,6 +28,44 @@ func files(t *testing.T, named map[string]string) string {
 	return dir
 }
 
+// TestUpdateHolds: what an expectation adds at the end makes silences part of the
+// story that were not before. What is written holds all the same, or is not written.
+func TestUpdateHolds(t *testing.T) {
+	const loud = `
+version: 1
+rules:
+  - id: loud
+    match: level == "error"
+    threshold: {window: 5m, condition: count() >= 2}
+  - id: silent
+    match: true
+    group_by: [service]
+    absence: {every: 1m}
+`
+	const tests = `tests:
+  - name: errors
+    events:
+      - {at: 0s, event: &e {service: pay, level: error}}
+      - {at: 10s, event: *e}
+    expect: []
+`
+	dir := files(t, map[string]string{"loud.yaml": loud, "loud_test.yaml": tests})
+	var out strings.Builder
+	if rep, err := Run([]string{dir}, Options{Update: true}, &out); err != nil || len(rep.Updated) != 1 {
+		t.Fatalf("%v %+v\n%s", err, rep, &out)
+	}
+	if rep, err := Run([]string{dir}, Options{}, &out); err != nil || rep.Ran != 1 || rep.Failed != 0 {
+		t.Errorf("after the update: %v %+v\n%s", err, rep, &out)
+	}
+	dir = files(t, map[string]string{"loud.yaml": loud + "    resolve: {max: 10m}\n", "loud_test.yaml": tests})
+	if _, err := Run([]string{dir}, Options{Update: true}, &out); err == nil || !strings.Contains(err.Error(), "`until:`") {
+		t.Errorf("what never comes to an end: %v\n%s", err, &out)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "loud_test.yaml")); err != nil || string(got) != tests {
+		t.Errorf("%v, rewritten: %s", err, got)
+	}
+}
+
 func TestUpdateKeepsWhatHeld(t *testing.T) {
 	dir := files(t, map[string]string{"pay.yaml": rule, "pay_test.yaml": `# about payments
 tests:

@@ -79,6 +79,12 @@ func (t *Test) storyEnd() time.Duration {
 	for _, s := range t.Steps {
 		end = max(end, s.At, s.Arrives)
 	}
+	if t.restated {
+		for _, x := range t.got {
+			end = max(end, x.ChangedAt.Sub(t.Start))
+		}
+		return end
+	}
 	for _, x := range t.Expect {
 		end = max(end, x.At)
 	}

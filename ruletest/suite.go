@@ -240,6 +240,9 @@ func (s *suite) one(f *File, t *Test, set *rules.Set) (differs bool, err error) 
 				s.fail(f, t, v, i, diffs, r, time.Since(began))
 				return true, nil
 			}
+			if err := r.restate(); err != nil {
+				return false, err
+			}
 		}
 	}
 	s.report.cases = append(s.report.cases, junitCase{Name: t.Name, Class: f.Path, Time: time.Since(began).Seconds()})
@@ -329,7 +332,7 @@ func (s *suite) nothing() error {
 	if s.opt.Filter != nil && s.skipped > 0 {
 		return fmt.Errorf("no test's name matches --run %s; there are %s", s.opt.Filter, phrase.Count(s.skipped, "test"))
 	}
-	return errors.New("no tests found: `tests:` in a rule, or a file beside it whose name ends in _test.yaml")
+	return errors.New("no tests found: `tests:` in a rule, or a file whose name ends in _test.yaml: name that, or its directory")
 }
 
 // JUnit's XML as CI systems read it.

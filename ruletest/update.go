@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -32,6 +33,25 @@ func update(f *File) error {
 		}
 	}
 	return os.WriteFile(f.Path, []byte(strings.Join(lines, end)), 0o644)
+}
+
+// restate makes what happens what is expected. That moves the end of the story, and
+// with it which silences belong to it, so it is played until nothing changes.
+func (r *runner) restate() error {
+	t := r.test
+	t.restated = true
+	for range 5 {
+		got, err := r.asWritten()
+		if err != nil {
+			return err
+		}
+		was := t.got
+		t.got = got
+		if len(unlike(t.Start, was, got)) == 0 {
+			return nil
+		}
+	}
+	return errors.New("the longer the clock runs, the more happens: `until:` says where it stops")
 }
 
 // rewrite replaces the lines of the test's expectations.
