@@ -21,8 +21,10 @@ func TestListen(t *testing.T) {
 		}, args...)...)
 	}
 	for what, args := range map[string][]string{
-		"is empty":    {"--listen", "127.0.0.1:0", "--listen-token-file", write(t, "token", " \n")},
-		"go together": {"--listen", "127.0.0.1:0", "--listen-tlskey", write(t, "key.pem", "x")},
+		"is empty":              {"--listen", "127.0.0.1:0", "--listen-token-file", write(t, "token", " \n")},
+		"go together":           {"--listen", "127.0.0.1:0", "--listen-tlskey", write(t, "key.pem", "x")},
+		"--alerts":              {"--listen", "", "--alerts", "alert.>"},
+		"--dead-letter-subject": {"--listen", "", "--dead-letter-subject", "dead letters"},
 	} {
 		p := listening(args...)
 		var exit *exec.ExitError

@@ -82,6 +82,9 @@ func openLetters(path string, fsync bool, log *slog.Logger) (*letters, error) {
 
 // publish makes the letters go to a subject too.
 func (l *letters) publish(ctx context.Context, api jetstream.JetStream, subject string, o natssink.Options) error {
+	if !natssink.IsSubject(subject) {
+		return usageError("--dead-letter-subject %q is not a subject to publish on: want tokens such as %s, without wildcards", subject, natssink.DeadSubject)
+	}
 	d, err := natssink.NewDeadLetters(ctx, api, subject, o)
 	if err != nil {
 		return infra(fmt.Errorf("stream for dead letters: %w", err))

@@ -107,6 +107,11 @@ func (d *delivery) ready() error {
 // sinks puts the sinks in order: the database first, so that no alert goes out for
 // what it never got, then NATS, then the local output.
 func (r *remoteFlags) sinks(ctx context.Context, api jetstream.JetStream, local sinks.Sink, dead func(sinks.DeadLetter) error, log *slog.Logger) (*delivery, error) {
+	for flag, prefix := range map[string]string{"--alerts": r.alerts, "--incidents": r.incidents} {
+		if prefix != "" && !natssink.IsSubject(prefix) {
+			return nil, usageError("%s %q is not a subject to publish on: want tokens such as %s, without wildcards", flag, prefix, natssink.Incidents)
+		}
+	}
 	d := &delivery{}
 	var all []sinks.Sink
 	retry := func(name string, s sinks.Sink) {

@@ -228,6 +228,12 @@ func TestNoSecretIsLogged(t *testing.T) {
 	if _, err := wrong.Connect(t.Context(), logger); err == nil || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("got %v", err)
 	}
+	for _, bad := range []string{"nats://u:s3cret@127.0.0.1:port", "u:s3cret@127.0.0.1:port", "nats://127.0.0.1:4222, nats://u:s3cret@:%zz", "nats://u:s3cret/x@127.0.0.1"} {
+		_, err := (&Options{FailFast: true, URL: bad, NoContext: true}).Connect(t.Context(), logger)
+		if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "is not a URL") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 	if text := log.String(); strings.Contains(text, "s3cret") || !strings.Contains(text, "flags=[--password]") {
 		t.Errorf("log: %s", text)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -181,7 +182,29 @@ func (o *Options) check() error {
 			errs = append(errs, errors.New(pair.text))
 		}
 	}
-	return errors.Join(append(errs, o.checkFiles())...)
+	return errors.Join(append(errs, checkURLs(o.URL), o.checkFiles())...)
+}
+
+// checkURLs finds what the client would refuse with an error that shows all of it,
+// the password too.
+func checkURLs(list string) error {
+	var errs []error
+	for _, u := range strings.Split(list, ",") {
+		u = strings.TrimSpace(u)
+		if !strings.Contains(u, "://") {
+			u = "nats://" + u
+		}
+		_, err := url.Parse(u)
+		var bad *url.Error
+		switch {
+		case err == nil:
+		case strings.Contains(u, "@"):
+			errs = append(errs, fmt.Errorf("%s is not a URL (details hidden because they may contain the password; URL-encode user and password)", redact(u)))
+		case errors.As(err, &bad):
+			errs = append(errs, fmt.Errorf("%s is not a URL: %w", u, bad.Err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkFiles opens every file that is named, so that a mistake shows now and not

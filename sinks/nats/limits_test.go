@@ -139,3 +139,13 @@ func TestPublishRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestIsSubject(t *testing.T) {
+	for s, want := range map[string]bool{
+		"alert.v1": true, "a": true, "$x.größe": true, "": false, "a b": false, "a.>": false, "a.*.b": false, "a..b": false, ".a": false, "a.": false, "a\nb": false, "a\x00": false,
+	} {
+		if IsSubject(s) != want {
+			t.Errorf("%q: want %v", s, want)
+		}
+	}
+}

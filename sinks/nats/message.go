@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,12 @@ func message(prefix string, t *correlate.Transition, body []byte) *nats.Msg {
 // Subject is <prefix>.<owner or none>.<rule>.<fingerprint>.
 func Subject(prefix string, t *correlate.Transition) string {
 	return strings.Join([]string{prefix, token(t.Owner), token(t.RuleID), token(t.Fingerprint)}, ".")
+}
+
+// IsSubject reports whether messages can be published on s: no wildcards, no empty
+// tokens, nothing that separates words.
+func IsSubject(s string) bool {
+	return !strings.ContainsAny(s, "*> \t\r\n\x00") && !slices.Contains(strings.Split(s, "."), "")
 }
 
 // token makes one token of a subject of s. What no token may hold, or what would
