@@ -322,13 +322,18 @@ func requestInText(ev *event.Event) {
 
 // requestWords reads the lines of morgan's short formats: "GET /x 200 12.345 ms - 5".
 func requestWords(ev *event.Event) {
-	words := strings.Fields(clip(firstLine(ev.Message), maxRequestText))
-	if len(words) < 4 || words[1][0] != '/' {
+	s := ev.Message
+	n := wordLen(s[:min(len(s), 8)])
+	verb, known := httpVerb(s[:n])
+	if !known || !strings.HasPrefix(s[n:], " /") {
 		return
 	}
-	verb, known := httpVerb(words[0])
+	words := strings.Fields(clip(firstLine(s), maxRequestText))
+	if len(words) < 4 {
+		return
+	}
 	status, ok := integer(words[2])
-	if !known || !ok || status < 100 || status > 599 {
+	if !ok || status < 100 || status > 599 {
 		return
 	}
 	ev.HTTP.Method, ev.HTTP.Path, ev.HTTP.Status = verb, urlPath(words[1]), int(status)

@@ -59,13 +59,14 @@ func isLevelWord(w string) bool {
 // traceError finds what happened in a text that goes on with a stack trace, or that
 // is the report of a crash.
 func traceError(s string) string {
+	crash := crashes(s)
 	first, rest, ok := strings.Cut(s, "\n")
-	first = strings.TrimRight(first, "\r")
-	if crashes(first) {
-		return crashError(first, rest)
-	}
-	if !ok {
+	if !ok && !crash {
 		return ""
+	}
+	first = strings.TrimRight(first, "\r")
+	if crash {
+		return crashError(first, rest)
 	}
 	if j := strings.Index(s, pyTrace); j >= 0 {
 		return errorLine(s[j:])

@@ -197,7 +197,7 @@ const pyTrace = "Traceback (most recent call last)"
 // crashes reports whether a line is the head of a crash report, which begins an
 // event whatever stood before it.
 func crashes(s string) bool {
-	return hasAnyPrefix(s, "panic: ", "fatal error: ", "Exception in thread", "Unhandled exception", "thread '")
+	return s != "" && strings.IndexByte("pfEUt", s[0]) >= 0 && hasAnyPrefix(s, "panic: ", "fatal error: ", "Exception in thread", "Unhandled exception", "thread '")
 }
 
 // opensTrace reports whether what follows a line is a stack trace.

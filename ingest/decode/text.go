@@ -52,7 +52,7 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 	}
 	d.m.fill(&d.ev)
 	d.collectPairs()
-	if d.ev.HTTP.Method == "" {
+	if tellsRequests[f] && d.ev.HTTP.Method == "" {
 		requestInText(&d.ev)
 	}
 	for _, words := range [...]string{s, d.ev.Message} {
@@ -60,9 +60,9 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 			d.guessLevel(words)
 		}
 	}
-	for _, words := range [...]string{d.ev.Message, s} {
-		if d.ev.Error == "" {
-			d.ev.Error = traceError(words)
+	if d.ev.Error == "" {
+		if d.ev.Error = traceError(d.ev.Message); d.ev.Error == "" && len(s) != len(d.ev.Message) {
+			d.ev.Error = traceError(s)
 		}
 	}
 	if d.ev.Level == "" && f == fmtText && d.ev.Error != "" {
@@ -70,6 +70,10 @@ func (d *Decoder) textAs(s string, f format, env *envelope) {
 	}
 	d.finish(redact(raw), f, env)
 }
+
+// tellsRequests are the formats that have no place for a request, and servers that
+// write one into the text.
+var tellsRequests = [nFormats]bool{fmtText: true, fmtGoLog: true, fmtPattern: true, fmtPython: true, fmtSyslog: true}
 
 // choose returns the format to read a text in: the one the options name, the one
 // that was found, or what the text looks like.
