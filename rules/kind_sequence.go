@@ -143,6 +143,9 @@ func (b *builder) times(e entry, st *Step) {
 	if m == nil {
 		return
 	}
+	if len(m.entries) == 0 {
+		b.fail(e.value, codeBlank, "`times` is empty", "", "help: 3, or {min: 2, max: 5}")
+	}
 	st.Min, st.Max = 1, 0
 	if x, ok := m.get("min"); ok {
 		if n, ok := b.int(x, 0, maxTimes); ok {

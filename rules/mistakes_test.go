@@ -49,6 +49,7 @@ func TestMistakes(t *testing.T) {
 		{"too few", rule("threshold: {window: 5m, condition: count() < 1}"), 5, "too few events", "absence"},
 		{"always", rule("threshold: {window: 5m, condition: count() >= 0}"), 5, "always holds", ""},
 		{"never", rule("threshold: {window: 5m, condition: count() < 0}"), 5, "never holds", ""},
+		{"no times", rule("sequence: {within: 5m, steps: [{name: x, match: true, times: {}}]}"), 5, "`times` is empty", "min"},
 		{"eleven of ten", rule("threshold: {window: {last: 10}, condition: count(level == 'error') > 10}"), 5, "never holds", ""},
 		{"aggregate in match", rule("event: {}", "resolve: {when: count() > 1}"), 6, "is over a window", "threshold"},
 		{"field in a condition", rule("threshold: {window: 5m, condition: http.status > 1}"), 5, "field of one event", "inside an aggregate"},
