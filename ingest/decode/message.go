@@ -120,10 +120,12 @@ type unzipper struct {
 	zstd *zstd.Decoder
 }
 
+var brace = []byte{'{'}
+
 // plain returns the record's data decompressed. What cannot be decompressed, and
 // what grows beyond 8 MiB, is dead.
 func (d *Decoder) plain(rec ingest.Record) ([]byte, bool) {
-	if rec.Lines {
+	if rec.Lines || rec.Headers == nil && bytes.HasPrefix(rec.Data, brace) && len(rec.Data) <= maxMessage { // most
 		return rec.Data, true
 	}
 	data, err := d.unzip.open(rec.Data, header(rec.Headers, "Content-Encoding"))

@@ -149,10 +149,11 @@ func urlPath(s string) string {
 	if s != "" && s[0] != '/' {
 		s = withoutHost(s)
 	}
-	for i := 0; i < len(s); i++ {
-		if s[i] == '?' || s[i] == '#' {
-			return s[:i]
-		}
+	if i := strings.IndexByte(s, '?'); i >= 0 {
+		s = s[:i]
+	}
+	if i := strings.IndexByte(s, '#'); i >= 0 {
+		s = s[:i]
 	}
 	return s
 }
