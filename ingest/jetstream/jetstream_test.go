@@ -225,6 +225,41 @@ func TestSourceKeepsHeadersSubjectAndStoredTime(t *testing.T) {
 	}
 }
 
+// A stream of advisories: what is in it does not say whose it is.
+func TestSourceNamesTheAccountOfAdvisories(t *testing.T) {
+	s := natstest.Start(t, natstest.JetStream(), natstest.Config(`
+		system_account: SYS
+		accounts { SYS { users: [{user: sys, password: s}] }, APP { jetstream: enabled, users: [{user: app, password: s}] } }
+	`))
+	js := s.JetStream(nats.UserInfo("app", "s"))
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"$JS.EVENT.ADVISORY.>", "logs.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS"}); err != nil { // tells of itself
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "logs.shop", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	c := collect(t, js, quick("EVENTS"), nil)
+	accounts := map[string]string{}
+	natstest.Eventually(t, "both are read", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, b := range c.batches {
+			for _, r := range b.Records {
+				accounts[r.Subject] = r.Account
+			}
+		}
+		return len(accounts) >= 2
+	})
+	for subject, account := range accounts {
+		if want := map[bool]string{true: "APP"}[strings.HasPrefix(subject, advisories)]; account != want {
+			t.Errorf("%s: account %q, want %q", subject, account, want)
+		}
+	}
+}
+
 func TestAcknowledgementsWaitForEarlierBatches(t *testing.T) {
 	_, js := server(t)
 	cfg := quick("LOGS")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"corral/ingest"
@@ -82,6 +83,7 @@ type reader struct {
 	doubt   bool // deliveries may have been lost: no heartbeat is believed before a look at the consumer
 	silent  int  // requests in a row without an answer
 	retry   *backoff
+	account *string // of the connection; nil: not asked for yet
 }
 
 // run reads until ctx is done (then its error is the cause), the limit is
@@ -336,11 +338,24 @@ func (r *reader) take(m *nats.Msg, b *ingest.Batch, last ack) (ack, error) {
 	}
 	r.checkRemoved(p.stream)
 	r.last, r.pending = p.stream, p.pending
-	b.Records = append(b.Records, ingest.Record{Data: m.Data, Subject: m.Subject, Input: r.stream, Headers: m.Header, Observed: p.time, Seq: p.stream})
+	b.Records = append(b.Records, ingest.Record{Data: m.Data, Subject: m.Subject, Input: r.stream, Headers: m.Header, Observed: p.time, Seq: p.stream, Account: r.accountOf(m.Subject)})
 	if r.limit.seq > 0 && (p.stream == r.limit.seq || p.pending == 0) {
 		return this, errEnd
 	}
 	return this, nil
+}
+
+// accountOf is the account that an advisory was published in, "" of other messages:
+// a stream keeps them under their own subject only where they were published.
+func (r *reader) accountOf(subject string) string {
+	if !strings.HasPrefix(subject, advisories) {
+		return ""
+	}
+	if r.account == nil {
+		account := accountOf(context.Background(), r.nc)
+		r.account = &account
+	}
+	return *r.account
 }
 
 // again drops a message that came before: AckWait passed, or the consumer was
