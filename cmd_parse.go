@@ -62,7 +62,7 @@ func cmdParse(ctx context.Context, args []string, e env) error {
 	}
 	src, err := ingest.NewFiles(files, ingest.FileOptions{Cut: decode.SafeCut, Header: decode.HeaderLine, Stdin: e.in})
 	if err != nil {
-		return usageError("%w", err)
+		return infra(err)
 	}
 	defer src.Close()
 	opt.Origins = true

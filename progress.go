@@ -150,7 +150,7 @@ func (m *meter) step() {
 	if t := m.lane.Counters.MaxEventTime.Load(); t != 0 {
 		line += ", at " + time.Unix(0, t).UTC().Format("2006-01-02 15:04:05 MST")
 	}
-	line += fmt.Sprintf(", %d incidents", m.lane.Counters.Opened.Load())
+	line += ", " + phrase.Count(int(m.lane.Counters.Opened.Load()), "incident")
 	line = m.left(now) + line
 	if m.terminal {
 		fmt.Fprintf(m.w, "\r\x1b[K%s", line)
@@ -190,7 +190,8 @@ func (m *meter) summary(runID string, stored bool) {
 	}
 	c := &m.lane.Counters
 	took := time.Since(m.began)
-	fmt.Fprintf(m.w, "%d events in %s, %d matched; %d incidents opened, %d resolved", c.Events.Load(), m.src.amount(c.Records.Load()), c.Matched.Load(), c.Opened.Load(), c.Resolved.Load())
+	fmt.Fprintf(m.w, "%s in %s, %d matched; %s opened, %d resolved", phrase.Count(int(c.Events.Load()), "event"), m.src.amount(c.Records.Load()), c.Matched.Load(),
+		phrase.Count(int(c.Opened.Load()), "incident"), c.Resolved.Load())
 	for _, x := range []struct {
 		n    uint64
 		what string
