@@ -159,13 +159,19 @@ func csvQuoted(data []byte) bool {
 	return n > 0 && n < len(line) && strings.IndexByte(",;\t|", line[n]) >= 0 && bytes.Contains(line, []byte{line[n], '"'})
 }
 
-// csvCut returns where the last whole row ends.
+// csvCut returns where the last whole row ends. Of a later piece, whose header is not
+// in it, it is not certain that it is a CSV's: there it is where the last row begins,
+// which is the beginning of an event also if it is none.
 func csvCut(data []byte) int {
+	named := csvHeaderOf(data) != nil
 	end := 0
 	for at := 0; at < len(data); {
 		n, _ := csvRow(data[at:])
+		if _, dated := isoTime(view(data[at : at+min(n, 64)])); !named && at > 0 && dated > 0 {
+			end = at
+		}
 		at += n
-		if data[at-1] == '\n' {
+		if named && data[at-1] == '\n' {
 			end = at
 		}
 	}
