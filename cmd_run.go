@@ -175,10 +175,13 @@ func (r *runFlags) serve(ctx context.Context, e env, log *slog.Logger, local sin
 		_ = rules.FormatText(e.err, first.Diagnostics, styleOf(e.err))
 		return exit{exitRules, refused.Cause} // nothing runs yet that could go on
 	}
-	if err != nil {
-		return infra(err)
+	if err == nil {
+		_, err = connected()
 	}
-	if _, err := connected(); err != nil {
+	if err != nil && ctx.Err() != nil {
+		return exit{exitSignal, err}
+	}
+	if err != nil {
 		return infra(err)
 	}
 	w, err := r.worker(ctx, nc, first.Set, log, local)

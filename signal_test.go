@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"corral/internal/natstest"
 )
 
 // TestInterrupted: every command that is interrupted says so and ends with 130.
@@ -72,5 +74,16 @@ func interrupt(t *testing.T, c *exec.Cmd) {
 	}
 	if !strings.Contains(talk.String(), "interrupted") {
 		t.Errorf("it does not say so: %s", talk.String())
+	}
+}
+
+// TestInterruptedAtStart: a worker that waits for NATS has nothing to deliver.
+func TestInterruptedAtStart(t *testing.T) {
+	rules := write(t, "rules.yaml", burstRules)
+	p := start(t, "run", "--rules", rules, "--nats", "nats://127.0.0.1:1", "--no-context", "--stream", "LOGS", "--listen", "")
+	natstest.Eventually(t, "an attempt", func() bool { return strings.Contains(p.log.String(), "connection refused") })
+	status, ok := errors.AsType[*exec.ExitError](p.end(t, syscall.SIGTERM))
+	if !ok || status.ExitCode() != exitSignal || !strings.Contains(p.log.String(), "corral run: interrupted") {
+		t.Errorf("ended with %v, want exit code %d: %s", status, exitSignal, p.log.String())
 	}
 }
