@@ -11,13 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-const (
-	ackTimeout = 5 * time.Second
-	// ackPause is the least time between two acknowledgements. One stands for all
-	// before it, and each is a question that the server answers: a stream read at full
-	// speed would have a thousand a second.
-	ackPause = 5 * time.Millisecond
-)
+const ackTimeout = 5 * time.Second
 
 // acks remembers what was handed over and acknowledges it to the server, in
 // order, however the batches are released: one acknowledgement stands for
@@ -179,11 +173,6 @@ func (a *acks) run(ctx context.Context) {
 			}
 		}
 		retry.reset()
-		select {
-		case <-time.After(ackPause):
-		case <-ctx.Done():
-			return
-		}
 	}
 }
 
