@@ -36,6 +36,9 @@ func (d *Decoder) lines(data []byte) {
 		if len(line) > 0 && line[0] == 0 {
 			line = withoutHole(line)
 		}
+		if len(line) > 0 && line[0] <= ' ' && len(d.groups.list) == 0 {
+			line = unindented(line)
+		}
 		switch {
 		case len(line) > 0 && line[0] == '[' && d.arrayLine(view(line), &env):
 		case len(line) > 0 && line[0] == '{':
@@ -56,6 +59,14 @@ func (d *Decoder) lines(data []byte) {
 	d.spans.openAt(last, &d.groups)
 	d.flushAll()
 	d.line = last
+}
+
+// unindented takes the white space off before a JSON object.
+func unindented(line []byte) []byte {
+	if text := bytes.TrimSpace(line); isObject(view(text)) {
+		return text
+	}
+	return line
 }
 
 // withoutHole takes off the run of NULs that a file has where it was cut off while its

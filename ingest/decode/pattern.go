@@ -41,6 +41,8 @@ func (d *Decoder) pattern(s string) bool {
 	zerolog := zerologLevel(rest)
 	d.afterTime(strings.TrimLeft(rest, " \t|:"))
 	switch {
+	case isObject(d.ev.Message): // what was logged in JSON, with the time or more before it
+		d.objectPairs(d.ev.Message)
 	case bracket:
 		d.kafkaLogger()
 	case zerolog:
