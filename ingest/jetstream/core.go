@@ -187,22 +187,44 @@ func (s *coreSub) permitted(ctx context.Context) error {
 	if err := s.nc.FlushWithContext(ctx); err != nil {
 		return nil //nolint:nilerr // not connected now: the subscription is made when it is
 	}
-	if err := s.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(s.subject)) {
-		return fmt.Errorf("subscribe to %s: %w", s.subject, err)
+	if refused(s.nc, s.subject) {
+		return fmt.Errorf("subscribe to %s: %w", s.subject, s.nc.LastError())
 	}
 	return nil
+}
+
+// refused reports whether the last that the connection heard is that it may not use
+// the subject.
+func refused(nc *nats.Conn, subject string) bool {
+	err := nc.LastError()
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject))
 }
 
 // advisories begins the subjects on which JetStream tells an account what happens
 // in it, and takes for granted that whoever hears it knows which one that is.
 const advisories = "$JS.EVENT."
 
+// userInfo is where a user asks who it is.
+const userInfo = "$SYS.REQ.USER.INFO"
+
 // accountOf asks the server what account the connection is in, by the name its
-// owner gave it; "" if it does not say.
+// owner gave it; "" if it does not say, or the user may not ask.
 func accountOf(ctx context.Context, nc *nats.Conn) string {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 6*apiTimeout) // an answer too late would be another key of incidents until the next start
 	defer cancel()
-	msg, err := nc.RequestWithContext(ctx, "$SYS.REQ.USER.INFO", nil)
+	inbox := nc.NewRespInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := nc.PublishRequest(userInfo, inbox, nil); err != nil {
+		return ""
+	}
+	if err := nc.FlushWithContext(ctx); err != nil || refused(nc, userInfo) {
+		return ""
+	}
+	msg, err := sub.NextMsgWithContext(ctx)
 	if err != nil {
 		return ""
 	}

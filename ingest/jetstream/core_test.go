@@ -202,3 +202,19 @@ func TestCoreNamesTheAccountOfAdvisories(t *testing.T) {
 		t.Errorf("account of a log line: got %q, want none: it may have been imported", got)
 	}
 }
+
+// A user who may not ask who it is waits for no answer.
+func TestAccountOfAUserWhoMayNotAsk(t *testing.T) {
+	s := natstest.Start(t, natstest.Config(`
+		system_account: SYS
+		accounts {
+			SYS { users: [{user: sys, password: s}] }
+			APP { users: [{user: app, password: s, permissions: {publish: {deny: "$SYS.>"}}}] }
+		}
+	`))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if got := accountOf(ctx, s.Connect(nats.UserInfo("app", "s"))); got != "" {
+		t.Errorf("got %q", got)
+	}
+}
