@@ -39,9 +39,10 @@ type worker struct {
 
 	reloading sync.Mutex // held for as long as a reload takes: until the sinks are back, at worst
 
-	mu      sync.Mutex // guards what follows, for moments
-	stale   []string
-	running bool
+	mu       sync.Mutex // guards what follows, for moments
+	stale    []string
+	running  bool
+	deadline time.Time // for shutting down, zero: nobody has asked for it
 }
 
 // run serves until ctx is done and what was read is safe.
@@ -70,6 +71,9 @@ func (w *worker) run(ctx context.Context) error {
 	signal.Notify(hup, syscall.SIGHUP) // to the end: without it the signal would end the process
 	side.Go(func() { w.watch(ctx, hup) })
 	context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		w.deadline = time.Now().Add(w.flags.shutdown)
+		w.mu.Unlock()
 		w.log.Info("stopping: what was read is delivered first; another signal ends at once", "at_most", w.flags.shutdown)
 	})
 	w.stream.Ready = func() {
@@ -93,6 +97,14 @@ func (w *worker) run(ctx context.Context) error {
 
 func (w *worker) close() {
 	w.end()
+	w.mu.Lock()
+	deadline := w.deadline
+	w.mu.Unlock()
+	if ch := w.sink.clickhouse; ch != nil && !deadline.IsZero() {
+		if err := ch.CloseWithin(max(0, time.Until(deadline))); err != nil {
+			w.log.Error("close ClickHouse", "error", err)
+		}
+	}
 	if err := errors.Join(w.sink.Close(), w.dead.close()); err != nil {
 		w.log.Error("close", "error", err)
 	}

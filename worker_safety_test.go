@@ -400,9 +400,9 @@ func TestSeenWhileTheSinkIsDown(t *testing.T) {
 		_ = resp.Body.Close()
 		t.Errorf("a reload that has to wait for ClickHouse was answered: %s", resp.Status)
 	}
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		if code, text := get(t, client, base+path, ""); code == 0 {
-			t.Errorf("%s: %s", path, text)
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 200} {
+		if code, text := get(t, client, base+path, ""); code != want {
+			t.Errorf("%s: %d %s", path, code, text)
 		}
 	}
 	if _, err := ch.Again(t.Context()); err != nil {

@@ -31,13 +31,13 @@ func (s *Sink) Rules(set *rules.Set, gen uint64) {
 
 // awaitRules gives what is being stored its time, unless ClickHouse is away, and
 // ends the sink's life.
-func (s *Sink) awaitRules() {
+func (s *Sink) awaitRules(d time.Duration) {
 	done := make(chan struct{})
 	go func() { s.texts.Wait(); close(done) }()
-	if s.Stats().Ready {
+	if st := s.Stats(); st.Ready && !st.Failing {
 		select {
 		case <-done:
-		case <-time.After(s.DrainTimeout):
+		case <-time.After(d):
 		}
 	}
 	s.stop()

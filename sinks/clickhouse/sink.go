@@ -253,10 +253,11 @@ func (s *Sink) Close() error {
 	if s.closing.Swap(true) {
 		return nil
 	}
+	end := time.Now().Add(s.DrainTimeout)
 	if s.spool != nil {
-		s.spool.drain(s.DrainTimeout, s.stats.failing)
+		s.spool.drain(time.Until(end), s.stats.failing)
 	}
-	s.awaitRules()
+	s.awaitRules(time.Until(end))
 	s.background.Wait()
 	err := s.client.conn.Close()
 	if s.spool == nil {
@@ -268,8 +269,17 @@ func (s *Sink) Close() error {
 	return errors.Join(err, s.spool.close())
 }
 
+// CloseWithin is Close for one who has no more time than d.
+func (s *Sink) CloseWithin(d time.Duration) error {
+	if !s.closing.Load() {
+		s.DrainTimeout = min(s.DrainTimeout, d)
+	}
+	return s.Close()
+}
+
 // Ready returns nil when ClickHouse has been seen with a schema that fits,
-// nothing is held, and the spool has room.
+// nothing is held, and there is room for what comes: in the spool, or, without
+// one, on the server, which took what it was sent last.
 func (s *Sink) Ready() error {
 	x := s.Stats()
 	switch {
@@ -279,6 +289,8 @@ func (s *Sink) Ready() error {
 		return fmt.Errorf("not connected: %s", x.LastError)
 	case !x.Ready:
 		return errors.New("not connected yet")
+	case s.spool == nil && x.Failing:
+		return fmt.Errorf("trying again: %s", x.LastError)
 	case s.spool != nil && x.SpooledBytes >= s.SpoolLimit:
 		return fmt.Errorf("spool is full: %d bytes", x.SpooledBytes)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"corral/correlate"
+	"corral/internal/chserver"
 	"corral/internal/chserver/chtest"
 	"corral/sinks/sinktest"
 )
@@ -246,6 +247,33 @@ func TestCloseWhileWaiting(t *testing.T) {
 	}
 	if err := <-done; !errors.Is(err, errClosed) {
 		t.Errorf("got %v, want %v", err, errClosed)
+	}
+}
+
+// TestCloseWithin: however long Close may take, one who has no time does not wait for
+// a server that says nothing; the spool keeps what it has.
+func TestCloseWithin(t *testing.T) {
+	server := chtest.Start(t, chserver.Options{Dir: t.TempDir()})
+	dir := t.TempDir()
+	s := open(t, Options{DSN: chtest.DSN(server, "corral"), Spool: dir, Patience: 50 * time.Millisecond, DrainTimeout: time.Hour})
+	until(t, "the schema is there", func() bool { return s.Ready() == nil })
+	server.Pause()
+	defer server.Resume()
+	if err := s.Write(t.Context(), sinktest.Transitions(3)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.CloseWithin(50 * time.Millisecond) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it does not end")
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*"+spoolSuffix)); err != nil || len(files) != 1 {
+		t.Errorf("spooled: %v, %v", files, err)
 	}
 }
 
