@@ -1,6 +1,7 @@
 package oracle_test
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type maker struct {
 	*rapid.T
 	scale
 	collapses bool // few incidents of the rule may be open at a time
+	most      int  // what counts are compared with at most, 0: no window bounds it
 }
 
 func (m maker) int(lo, hi int) int { return rapid.IntRange(lo, hi).Draw(m.T, "n") }
@@ -197,7 +199,9 @@ func (m maker) threshold(r *ruleText, upper bool) (atClose bool) {
 		gap := m.int(1, 3)
 		r.line("window: {session: %s, max: %s}", time.Duration(gap)*m.tick, m.ticks(gap, 9))
 	case "last":
-		r.line("window: {last: %d}", m.int(1, 5))
+		last := m.int(2, 5)
+		m.most = last - 1 // more than so many events are not in it
+		r.line("window: {last: %d}", last)
 	case "bounded":
 		r.line(`window: {start: '%s', end: '%s', max: %s}`, m.of(`message == "x"`, `message == "z"`), m.of(`message == "y"`, "attrs.v == 9", `message == "ok"`), m.ticks(1, 9))
 	}
@@ -228,7 +232,7 @@ func (m maker) threshold(r *ruleText, upper bool) (atClose bool) {
 // aggregate is a condition that more events can only... make true: none that
 // absence could.
 func (m maker) aggregate(upper, history bool) string {
-	n := m.int(1, 4)
+	n := m.int(1, cmp.Or(m.most, 4))
 	if upper {
 		return fmt.Sprintf(m.of("count() >= %d", `count(incident.state == "open") >= %d`), n)
 	}
