@@ -43,13 +43,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.Lib = lib
 	}
 	s := &Server{Options: o}
-	err := s.start(ctx)
-	// A port that was free a moment ago may be taken when the child listens.
-	for try := 0; err != nil && ctx.Err() == nil && try < 2; try++ {
-		s.Options = o
-		err = s.start(ctx)
-	}
-	if err != nil {
+	if err := s.starts(ctx, func() { s.Options = o }); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -57,7 +51,21 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 
 // Again starts the server with the same ports and data after Stop or Kill. The
 // Server it returns is this one.
-func (s *Server) Again(ctx context.Context) (*Server, error) { return s, s.start(ctx) }
+func (s *Server) Again(ctx context.Context) (*Server, error) {
+	return s, s.starts(ctx, func() {})
+}
+
+// starts tries up to three times: a port that was free a moment ago may be taken
+// when the child listens.
+func (s *Server) starts(ctx context.Context, prepare func()) (err error) {
+	for range 3 {
+		prepare()
+		if err = s.start(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
 
 func (s *Server) start(ctx context.Context) error {
 	var inner struct{ tcp, http int } // ClickHouse's own ports, behind the shields

@@ -22,7 +22,8 @@ import (
 //     which clients send whenever they close a connection with an unread answer
 //     (a cancelled context is enough);
 //   - tries the user, password and database of a native hello over HTTP first,
-//     where a failure is harmless, and gives the client ClickHouse's answer.
+//     where a failure is harmless, and gives the client ClickHouse's answer. While
+//     it cannot, which is a moment at the start, nobody gets through.
 //
 // It also gives TLS, for which this build has no port.
 type shield struct {
@@ -91,7 +92,8 @@ func (s shield) pass(client net.Conn) {
 }
 
 // admit returns what the client says, from its first byte. If ClickHouse would
-// refuse the client, it is told so, and admit returns false.
+// refuse the client, it is told so, and admit returns false; false, too, while
+// ClickHouse cannot be asked.
 func (s shield) admit(client net.Conn) (io.Reader, bool) {
 	if s.HTTP == "" {
 		return client, true
@@ -102,7 +104,8 @@ func (s shield) admit(client net.Conn) (io.Reader, bool) {
 	if err != nil {
 		return nil, false
 	}
-	if answer := s.refused(h); answer != nil {
+	answer, err := s.refused(h)
+	if err != nil || answer != nil {
 		_, _ = client.Write(answer)
 		return nil, false
 	}
@@ -156,11 +159,11 @@ func readHello(r io.Reader) (h hello, err error) {
 }
 
 // refused returns the native exception packet for a hello that ClickHouse would
-// refuse, or nil.
-func (s shield) refused(h hello) []byte {
+// refuse, nil for one that it takes, or an error if it does not say.
+func (s shield) refused(h hello) ([]byte, error) {
 	req, err := http.NewRequest(http.MethodGet, "http://"+s.HTTP+"/?query=SELECT+1", nil)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	req.Header.Set("X-ClickHouse-User", h.user)
 	req.Header.Set("X-ClickHouse-Key", h.password)
@@ -169,15 +172,15 @@ func (s shield) refused(h hello) []byte {
 	}
 	resp, err := oneShot.Do(req)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode == http.StatusOK {
-		return nil
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode == http.StatusOK {
+		return nil, err
 	}
 	code, _ := strconv.Atoi(resp.Header.Get("X-ClickHouse-Exception-Code"))
-	return exception(code, strings.TrimSpace(string(answer)))
+	return exception(code, strings.TrimSpace(string(answer))), nil
 }
 
 // exception encodes the native protocol's packet.
