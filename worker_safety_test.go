@@ -128,8 +128,10 @@ func TestWorkerWithTLSAndSecrets(t *testing.T) {
 	}
 	send := func(subject string, lines ...string) {
 		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a busy machine
+		defer cancel()
 		for _, l := range lines {
-			if _, err := js.Publish(t.Context(), subject, []byte(l)); err != nil {
+			if _, err := js.Publish(ctx, subject, []byte(l)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -215,8 +215,10 @@ func TestWorkerOutlivesItsServers(t *testing.T) {
 func publishLines(t *testing.T, srv *natstest.Server, lines []string) {
 	t.Helper()
 	js := srv.JetStream()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a busy machine
+	defer cancel()
 	for _, l := range lines {
-		if _, err := js.Publish(t.Context(), "logs.a", []byte(l)); err != nil {
+		if _, err := js.Publish(ctx, "logs.a", []byte(l)); err != nil {
 			t.Fatal(err)
 		}
 	}
