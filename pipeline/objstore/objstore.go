@@ -49,16 +49,19 @@ func (s *Store) open(ctx context.Context) error {
 	if s.obs != nil {
 		return nil
 	}
-	obs, err := s.JS.ObjectStore(ctx, s.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		obs, err = s.JS.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket: s.Bucket, Description: "corral: state of a worker", Replicas: max(s.Replicas, 1),
-		})
-	}
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		s.obs, err = s.JS.ObjectStore(ctx, s.Bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			s.obs, err = s.JS.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+				Bucket: s.Bucket, Description: "corral: state of a worker", Replicas: max(s.Replicas, 1),
+			})
+		}
+		return err
+	})
 	if err != nil {
+		s.obs = nil
 		return fmt.Errorf("open object store %s: %w", s.Bucket, err)
 	}
-	s.obs = obs
 	return nil
 }
 

@@ -145,10 +145,26 @@ func (d *deaf) Delete(ctx context.Context, name string) error {
 	return d.ObjectStore.Delete(ctx, name)
 }
 
+// deafServer loses the answers to the first questions for a bucket.
+type deafServer struct {
+	jetstream.JetStream
+	lost int
+}
+
+func (d *deafServer) ObjectStore(ctx context.Context, bucket string) (jetstream.ObjectStore, error) {
+	if d.lost > 0 {
+		d.lost--
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return d.JetStream.ObjectStore(ctx, bucket)
+}
+
 // TestLostAnswers: an answer that a restart of the server swallowed is asked for
 // again, long before the context of the call ends; one that never comes is an error.
 func TestLostAnswers(t *testing.T) {
-	s := &Store{JS: natstest.Start(t, natstest.JetStream()).JetStream(), Bucket: "STATE", Keep: 1, Patience: 50 * time.Millisecond}
+	js := &deafServer{natstest.Start(t, natstest.JetStream()).JetStream(), 2}
+	s := &Store{JS: js, Bucket: "STATE", Keep: 1, Patience: 50 * time.Millisecond}
 	for i := range 2 {
 		if i == 1 {
 			s.next = 0
@@ -163,6 +179,9 @@ func TestLostAnswers(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"s1: n"}, loaded(t, s, "")); d != "" {
 		t.Error(d)
+	}
+	if js.lost != 0 {
+		t.Error("the bucket was not asked for")
 	}
 	s.obs.(*deaf).lost["put"] = 1 << 30
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
