@@ -38,12 +38,13 @@ func Cluster(t testing.TB, n int, opts ...Option) []*Server {
 	return servers
 }
 
-// WaitLeader waits until the running servers know a JetStream meta leader and
-// every one of them is current.
+// WaitLeader waits until the running servers know a JetStream meta leader, every
+// one of them is current, and the leader has heard of each that it can be given
+// streams: until then it finds no suitable peers.
 func WaitLeader(t testing.TB, servers []*Server) {
 	t.Helper()
 	Eventually(t, "JetStream meta leader", func() bool {
-		var leader bool
+		running, fit := 0, 0
 		for _, s := range servers {
 			if !s.Running() {
 				continue
@@ -51,9 +52,10 @@ func WaitLeader(t testing.TB, servers []*Server) {
 			if !s.JetStreamIsCurrent() {
 				return false
 			}
-			leader = leader || s.JetStreamIsLeader()
+			running++
+			fit = max(fit, len(s.JetStreamClusterPeers())) // the leader alone knows them
 		}
-		return leader
+		return fit > 0 && fit >= running
 	})
 }
 
