@@ -32,6 +32,7 @@ type inventory struct {
 	gone    chan struct{} // closed when the worker goes away
 	slots   chan struct{} // one for each request in work
 	work    sync.WaitGroup
+	ending  sync.Mutex // held to close gone, and while work is taken on
 }
 
 func startInventory(ctx context.Context, nc *nats.Conn, delay *atomic.Int64) (*inventory, error) {
@@ -67,7 +68,9 @@ func (w *inventory) subscribe(ctx context.Context) error {
 
 // close takes the worker away as the end of its process would.
 func (w *inventory) close() {
+	w.ending.Lock()
 	close(w.gone)
+	w.ending.Unlock()
 	if w.consume != nil {
 		w.consume.Stop()
 	}
@@ -82,6 +85,13 @@ func (w *inventory) accept(msg *nats.Msg) {
 	case w.slots <- struct{}{}:
 	case <-w.gone:
 		return
+	}
+	w.ending.Lock()
+	defer w.ending.Unlock()
+	select {
+	case <-w.gone: // close may be waiting for the work there is, and must not find more
+		return
+	default:
 	}
 	w.work.Go(func() {
 		defer func() { <-w.slots }()
