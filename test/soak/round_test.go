@@ -144,7 +144,11 @@ func (r *round) prepare(ctx context.Context) error {
 	if err := r.rig.clean(ctx, r.database); err != nil {
 		return err
 	}
-	if _, err := r.rig.js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{subject}}); err != nil {
+	// The server may still be taking away the files of the last round's.
+	if err := until(ctx, func(ctx context.Context) error {
+		_, err := r.rig.js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{subject}})
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := os.Mkdir(filepath.Dir(r.rules), 0o700); err != nil {
