@@ -1,6 +1,7 @@
 package natstest
 
 import (
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strconv"
@@ -59,18 +60,22 @@ func WaitLeader(t testing.TB, servers []*Server) {
 	})
 }
 
-// routes reserves a free port for each server's route listener: all of them
-// must be named in every configuration before the first one starts.
+// routes finds a free port for each server's route listener: all of them must be
+// named in every configuration before the first one starts. They are not of those
+// that the system gives to whoever asks for any (from 32768 on), or somebody else
+// might have got one before its server binds it, or while that is restarted.
 func routes(t testing.TB, n int) ([]*url.URL, []int) {
 	t.Helper()
 	urls, ports := make([]*url.URL, n), make([]int, n)
 	for i := range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		var l net.Listener
+		Eventually(t, "a free port", func() bool {
+			var err error
+			ports[i] = 12000 + rand.IntN(20000)
+			l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i])))
+			return err == nil
+		})
 		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
 		urls[i] = &url.URL{Scheme: "nats-route", Host: l.Addr().String()}
 	}
 	return urls, ports
